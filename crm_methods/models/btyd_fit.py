@@ -1,0 +1,371 @@
+"""Fitting the lifetime-value models: maximum a posteriori, or maximum likelihood.
+
+Small B2B bases often do not determine all parameters. So the default estimate adds weak
+priors to the likelihood (``PRIORS``), every fit ends in a result or in a reason, and a
+parameter that ran into its bound is named. Time and money are scaled by the base's own
+mean gap and mean amount first, so that neither the unit of time nor the currency changes
+anything but the unit of alpha and v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS, Floats, Histories, Spends, gamma_gamma
+
+TimeUnit = Literal["day", "week"]
+Estimation = Literal["map", "ml"]
+PurchaseFamily = Literal["naive", "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"]
+
+DAYS_PER_UNIT: Mapping[TimeUnit, float] = {"day": 1.0, "week": 7.0}
+"""Days in a unit of time: the one place where fits are converted."""
+
+PRIORS: Mapping[str, tuple[float, float]] = {
+    "r": (0.0, 1.5),
+    "alpha": (0.0, 2.0),
+    "a": (0.0, 1.5),
+    "b": (1.0, 1.5),
+    "p": (1.0, 1.5),
+    "q": (1.0, 1.0),
+    "v": (0.0, 1.5),
+}
+"""Mean and standard deviation of the normal prior on each parameter's logarithm, alpha in
+mean gaps between purchases (clients' days per repeat purchase) and v in mean amounts."""
+
+MAX_SD = 2.0
+"""Cap on the standard deviation of any direction of log-parameter space: beyond a factor
+of e⁴ either way the curvature at the optimum says nothing about the parameter."""
+
+# (low, high) of the logarithm; q stays above 1, or a client's expected amount would be infinite.
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "r": (-8.0, 8.0),
+    "alpha": (-14.0, 14.0),
+    "a": (-10.0, 10.0),
+    "b": (-10.0, 10.0),
+    "p": (-8.0, 8.0),
+    "q": (float(np.log(1.01)), 8.0),
+    "v": (-12.0, 12.0),
+}
+_STARTS: Mapping[str, tuple[float, float]] = {
+    "r": (0.0, -1.2),
+    "alpha": (0.0, -1.2),
+    "a": (-0.3, -1.5),
+    "b": (1.0, 1.5),
+    "p": (1.5, 0.5),
+    "q": (1.3, 0.8),
+    "v": (0.7, 0.0),
+}
+_Objective: TypeAlias = Callable[[Floats], tuple[float, Floats]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoFit:
+    """A model that could not be fitted, and why."""
+
+    family: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PurchaseFit:
+    """A fitted model of how often clients buy and when they leave.
+
+    Parameters
+    ----------
+    family
+        ``bg_nbd``, ``mbg_nbd``, ``nbd``, ``pareto_nbd``, or ``naive`` (no parameters).
+    parameters
+        By name; alpha (and Pareto's beta) in ``time_unit``.
+    log_likelihood
+        Without priors, times in ``time_unit``; None for ``naive``.
+    time_unit, estimation
+        As asked for.
+    clients, repeat_buyers
+        How many histories it rests on.
+    converged
+        Whether the optimiser says so.
+    at_bound
+        Parameters that ran into their bound: the data do not determine them.
+    covariance
+        Of the logarithms of the parameters (inverse Hessian, capped at ``MAX_SD``); None
+        where not known.
+    """
+
+    family: PurchaseFamily
+    parameters: Mapping[str, float]
+    log_likelihood: float | None
+    time_unit: TimeUnit
+    clients: int
+    repeat_buyers: int
+    estimation: Estimation = "map"
+    converged: bool = True
+    at_bound: tuple[str, ...] = ()
+    covariance: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SpendFit:
+    """What a purchase of a client is expected to bring, given the client's own mean.
+
+    The expectation is ``(weight · level + x · mean) / (weight + x)``: the level of all
+    counts like ``weight`` further purchases. Gamma-Gamma gives level = p·v/(q − 1) and
+    weight = (q − 1)/p; ``mean`` stands for the fallback with weight 1.
+    """
+
+    family: Literal["gamma_gamma", "mean"]
+    level: float
+    weight: float
+    parameters: Mapping[str, float]
+    log_likelihood: float | None
+    repeat_buyers: int
+    reason: str = ""
+    converged: bool = True
+    at_bound: tuple[str, ...] = ()
+    covariance: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Optimum:
+    log_theta: Floats
+    log_likelihood: float
+    converged: bool
+    at_bound: tuple[str, ...]
+    covariance: Floats
+
+
+def prior_statement(family: str) -> str:
+    """The priors of a family in words, for the report; times in mean gaps, money in mean amounts."""
+    names = ("p", "q", "v") if family == "gamma_gamma" else PURCHASE_LIKELIHOODS[family][1]
+    return ", ".join(f"log {name} ~ N({PRIORS[name][0]:g}, {PRIORS[name][1]:g}²)" for name in names)
+
+
+def is_sound(fit: PurchaseFit) -> bool:
+    """Whether the optimiser came to rest inside the bounds, so that clients may be ranked by it."""
+    return fit.converged and not fit.at_bound
+
+
+def histories(triples: pd.DataFrame) -> Histories:
+    """The columns x, t_x, T (days) and n of ``purchase_history.unique_triples`` as arrays."""
+    return Histories(*(triples[name].to_numpy(dtype=np.float64) for name in ("x", "t_x", "T", "n")))
+
+
+def nothing_to_fit(triples: pd.DataFrame) -> str:
+    """Why these histories hold nothing that a model could be fitted to; empty when they do."""
+    data = histories(triples)
+    if data.n.sum() == 0:
+        return "there is no client with a purchase"
+    if float(data.n @ data.x) == 0:
+        return "no client bought more than once"
+    if float(data.n @ data.T) == 0:
+        return "no time has passed since the first purchases"
+    return ""
+
+
+def fit_purchases(
+    family: Literal["bg_nbd", "mbg_nbd", "nbd"],
+    triples: pd.DataFrame,
+    time_unit: TimeUnit = "day",
+    estimation: Estimation = "map",
+) -> PurchaseFit | NoFit:
+    """Fit a model of purchases and attrition to counted histories.
+
+    Parameters
+    ----------
+    family
+        Which model.
+    triples
+        ``x``, ``t_x``, ``T`` in days and ``n`` clients (``purchase_history.unique_triples``).
+    time_unit
+        Unit of the parameters; nothing else depends on it.
+    estimation
+        ``map`` with ``PRIORS``, or ``ml`` without.
+
+    Returns
+    -------
+    PurchaseFit or NoFit
+        The latter where the histories hold nothing to fit: no client, no time, or nobody
+        who bought twice.
+    """
+    reason = nothing_to_fit(triples)
+    if reason:
+        return NoFit(family, reason)
+    data = histories(triples)
+    likelihood, names = PURCHASE_LIKELIHOODS[family]
+    purchases = float(data.n @ data.x)
+    gap = float(data.n @ data.T) / purchases
+    scaled = Histories(data.x, data.t_x / gap, data.T / gap, data.n)
+    optimum = _optimise(lambda theta: likelihood(theta, scaled), names, float(data.n.sum()), estimation)
+    gap_in_units = gap / DAYS_PER_UNIT[time_unit]
+    parameters = dict(zip(names, np.exp(optimum.log_theta).tolist()))
+    return PurchaseFit(
+        family=family,
+        parameters={**parameters, "alpha": parameters["alpha"] * gap_in_units},
+        # Each repeat purchase is a density in time, so its unit enters once per purchase.
+        log_likelihood=optimum.log_likelihood - purchases * float(np.log(gap_in_units)),
+        time_unit=time_unit,
+        clients=int(data.n.sum()),
+        repeat_buyers=int(data.n[data.x > 0].sum()),
+        estimation=estimation,
+        converged=optimum.converged,
+        at_bound=optimum.at_bound,
+        covariance=optimum.covariance,
+    )
+
+
+def fit_bg_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
+    """BG/NBD: P(alive) is 1 for one-time buyers *by construction*. See ``fit_purchases``."""
+    return fit_purchases("bg_nbd", triples, time_unit, estimation)
+
+
+def fit_mbg_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
+    """MBG/NBD: a client may be gone after its first purchase. See ``fit_purchases``."""
+    return fit_purchases("mbg_nbd", triples, time_unit, estimation)
+
+
+def fit_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
+    """NBD: nobody ever leaves; a baseline. See ``fit_purchases``."""
+    return fit_purchases("nbd", triples, time_unit, estimation)
+
+
+def naive(triples: pd.DataFrame, time_unit: TimeUnit = "day") -> PurchaseFit:
+    """The naive forecast: every client goes on at its own rate x/T for ever."""
+    data = histories(triples)
+    return PurchaseFit(
+        family="naive",
+        parameters={},
+        log_likelihood=None,
+        time_unit=time_unit,
+        clients=int(data.n.sum()),
+        repeat_buyers=int(data.n[data.x > 0].sum()),
+    )
+
+
+def fit_gamma_gamma(
+    spends: pd.DataFrame, mean_of_all: float, estimation: Estimation = "map", min_repeat_buyers: int = 10
+) -> SpendFit:
+    """Fit Gamma-Gamma to repeat buyers' mean amounts, or fall back and say why.
+
+    Parameters
+    ----------
+    spends
+        ``x`` ≥ 1, the mean amount of a repeat purchase (second column) and ``n`` clients
+        (``purchase_history.unique_spends``). Means that are not positive are left out.
+    mean_of_all
+        Mean amount of a purchase of the whole base: the level of the fallback.
+    estimation
+        ``map`` with ``PRIORS``, or ``ml`` without.
+    min_repeat_buyers
+        Fewer than this, and the fallback is taken.
+
+    Returns
+    -------
+    SpendFit
+        ``family`` is ``mean`` with a ``reason`` where the model has nothing to hold on to:
+        too few repeat buyers, amounts that do not vary, or no finite mean (q at its bound).
+    """
+    mean_column = next(name for name in spends.columns if name not in {"x", "n"})
+    usable = spends[spends[mean_column] > 0]
+    x, means, n = (usable[name].to_numpy(dtype=np.float64) for name in ("x", mean_column, "n"))
+    buyers = int(n.sum())
+    fallback = SpendFit(
+        family="mean",
+        level=mean_of_all if np.isfinite(mean_of_all) else 0.0,
+        weight=1.0,
+        parameters={},
+        log_likelihood=None,
+        repeat_buyers=buyers,
+    )
+    if buyers < min_repeat_buyers:
+        return _spend_fallback(
+            fallback, f"too few repeat buyers with a positive amount ({buyers}, at least {min_repeat_buyers} are needed)"
+        )
+    scale = float(n @ means) / buyers
+    if np.ptp(np.log(means)) < 1e-6:
+        return _spend_fallback(fallback, "all repeat buyers spend the same amount")
+    scaled, names = Spends(x, means / scale, n), ("p", "q", "v")
+    optimum = _optimise(lambda theta: gamma_gamma(theta, scaled), names, float(buyers), estimation)
+    p, q, v = np.exp(optimum.log_theta).tolist()
+    v = v * scale
+    if "q" in optimum.at_bound and q < 2:
+        return _spend_fallback(fallback, "amounts are so unequal that their expected mean is not finite (q at 1)")
+    return SpendFit(
+        family="gamma_gamma",
+        level=p * v / (q - 1),
+        weight=(q - 1) / p,
+        parameters={"p": p, "q": q, "v": v},
+        log_likelihood=optimum.log_likelihood - buyers * float(np.log(scale)),
+        repeat_buyers=buyers,
+        converged=optimum.converged,
+        at_bound=optimum.at_bound,
+        covariance=optimum.covariance,
+    )
+
+
+def _spend_fallback(fallback: SpendFit, reason: str) -> SpendFit:
+    return SpendFit(
+        family="mean",
+        level=fallback.level,
+        weight=fallback.weight,
+        parameters={},
+        log_likelihood=None,
+        repeat_buyers=fallback.repeat_buyers,
+        reason=f"{reason}; each client's own mean is used, drawn to the mean of all as if by one more purchase",
+    )
+
+
+def _optimise(likelihood: _Objective, names: tuple[str, ...], clients: float, estimation: Estimation) -> _Optimum:
+    """Best of two starts by L-BFGS-B on log-parameters, with the curvature at the optimum."""
+    centre, sd = (np.array([PRIORS[name][i] for name in names]) for i in (0, 1))
+    low, high = (np.array([_BOUNDS[name][i] for name in names]) for i in (0, 1))
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = likelihood(theta)
+        if estimation == "map":
+            away = (theta - centre) / sd
+            value, gradient = value - 0.5 * float(away @ away), gradient - away / sd
+        return -value / clients, -gradient / clients
+
+    # The problem is small: many BLAS threads only wait for each other (20 times slower when measured).
+    with threadpool_limits(limits=1, user_api="blas"):
+        runs = [
+            minimize(
+                loss,
+                np.array([_STARTS[name][start] for name in names]),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=list(zip(low, high)),
+                options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-14, "gtol": 1e-9},
+            )
+            for start in (0, 1)
+        ]
+        best = min(runs, key=lambda run: float(run.fun))
+        theta: Floats = np.asarray(best.x, dtype=np.float64)
+        covariance = _covariance(loss, theta, clients)
+    free = (theta > low + 1e-6) & (theta < high - 1e-6)
+    slope = np.abs(np.asarray(best.jac))[free]
+    return _Optimum(
+        log_theta=theta,
+        log_likelihood=likelihood(theta)[0],
+        # The line search stops where floats end; a flat gradient there is convergence all the same.
+        converged=bool(best.success) or bool((slope < 1e-5).all()),
+        at_bound=tuple(name for name, is_free in zip(names, free) if not is_free),
+        covariance=covariance,
+    )
+
+
+def _covariance(loss: _Objective, theta: Floats, clients: float) -> Floats:
+    """Inverse Hessian by central differences of the gradient, each direction's SD capped."""
+    step = 1e-4
+    shifts = np.eye(len(theta)) * step
+    hessian = np.array([(loss(theta + s)[1] - loss(theta - s)[1]) / (2 * step) for s in shifts]) * clients
+    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    variances = 1.0 / np.maximum(values, MAX_SD**-2)
+    covariance: Floats = (vectors * variances) @ vectors.T
+    return covariance
