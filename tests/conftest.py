@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,6 +16,11 @@ import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
+
+from crm_methods.company.intake import Canonical, bring_in
+from crm_methods.company.settings import Company, load_company
+from crm_methods.engine import EngineSettings, open_engine
 
 MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
@@ -57,3 +65,39 @@ def frames(request: pytest.FixtureRequest) -> MakeFrame:
         return on_duckdb
     session = request.getfixturevalue("spark")
     return lambda df: nw.from_native(session.createDataFrame(pa.Table.from_pandas(df, preserve_index=False))).lazy()
+
+
+@dataclass(frozen=True)
+class MadeCompany:
+    """A small company of a test: its folder, its settings and its canonical data."""
+
+    folder: Path
+    settings: Company
+    data: Canonical
+
+
+MakeCompany = Callable[..., MadeCompany]
+
+
+@pytest.fixture
+def make_company(tmp_path: Path) -> Iterator[MakeCompany]:
+    """A function tables → company: ``make_company({"deals": frame}, as_of="2025-12-31", segments={…})``.
+
+    Frames become CSV files and come in as any company's would.
+    """
+    engine = open_engine(EngineSettings(memory_limit="1GB", threads=1), tmp_path / "spill")
+    numbers = itertools.count()
+
+    def make(tables: dict[str, pd.DataFrame], **settings: Any) -> MadeCompany:
+        folder = tmp_path / f"company_{next(numbers)}"
+        folder.mkdir()
+        for name, rows in tables.items():
+            rows.to_csv(folder / f"{name}.csv", index=False)
+        told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings}
+        told["tables"] = {name: {"file": f"{name}.csv"} for name in tables}
+        (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
+        company = load_company(folder)
+        return MadeCompany(folder, company, bring_in(company, folder, engine, folder / "canonical"))
+
+    yield make
+    engine.close()

@@ -11,6 +11,7 @@ import pandas as pd
 
 from crm_methods.company.contracts import missing_for
 from crm_methods.company.questions import QUESTIONS
+from crm_methods.errors import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,7 +51,7 @@ class Unanswered:
     def sentence(self) -> str:
         """The result said in words."""
         helps = f" It could with: {'; '.join(self.would_help)}." if self.would_help else ""
-        return f"{QUESTIONS[self.question].text} This can't be answered: {self.reason}{helps}"
+        return f"{QUESTIONS[self.question].text} This can't be answered: {self.reason.rstrip('. ')}.{helps}"
 
 
 def answers(question: str) -> Callable[[Callable[P, R]], Callable[P, R | Unanswered]]:
@@ -58,7 +59,14 @@ def answers(question: str) -> Callable[[Callable[P, R]], Callable[P, R | Unanswe
 
     The function is not called when a column the question needs is absent from the
     ``Canonical`` among its arguments, or when an argument is itself unanswered.
+
+    Raises
+    ------
+    KeyError
+        No such question is declared; raised where the function is defined.
     """
+    if question not in QUESTIONS:
+        raise KeyError(f"{question} is not a question of company/questions.py. {did_you_mean(question, QUESTIONS)}".rstrip())
 
     def wrap(function: Callable[P, R]) -> Callable[P, R | Unanswered]:
         @functools.wraps(function)
@@ -76,3 +84,43 @@ def answers(question: str) -> Callable[[Callable[P, R]], Callable[P, R | Unanswe
         return ask
 
     return wrap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """A number for the index page: what it is, as text and as value, with its interval."""
+
+    key: str
+    label: str
+    text: str
+    value: float | None = None
+    interval: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something that was checked, whether it holds, and the figures."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What a stage makes of its answers: findings that open the report, headlines, checks and the decision."""
+
+    findings: tuple[str, ...] = ()
+    headlines: tuple[Headline, ...] = ()
+    checks: tuple[Check, ...] = ()
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A segment-level table of a stage with what its reader must know: what a row is, and its key."""
+
+    table: pd.DataFrame
+    grain: str
+    key: tuple[str, ...]

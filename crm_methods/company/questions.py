@@ -31,6 +31,8 @@ _ASKED: tuple[Question, ...] = (
     Question("client_base.revenue_bridge", "Where did the change in revenue come from?", _SOLD),
     Question("client_base.completeness", "How complete is what we know of clients?"),
     Question("client_base.gaps", "Which gaps harm which stage most?"),
+    Question("client_base.duplicates", "Which clients look like duplicates?"),
+    Question("client_base.spellings", "Which groups of clients are spelt in several ways?"),
     Question("client_base.concentration", "How concentrated is the base?", ("deals.amount",)),
     Question("client_base.monthly_flow", "How does the base move from month to month?", ("deals.closed_on",)),
     Question("client_base.cohorts", "How many clients come back, by the quarter of their first deal?", ("deals.closed_on",)),
@@ -59,7 +61,11 @@ _ASKED: tuple[Question, ...] = (
         "How many hours will each strategy need?",
         ("interactions.handling_minutes", "interactions.started_at"),
     ),
-    Question("processes.capacity", "Where is capacity short?", ("interactions.handling_minutes", "staff.people", "staff.hours_per_month")),
+    Question(
+        "processes.capacity",
+        "Where is capacity short?",
+        ("interactions.handling_minutes", "staff.people", "staff.hours_per_month"),
+    ),
     Question("contacts.mix", "How are clients contacted today, and what does it cost?", ("interactions.channel",)),
     Question("contacts.matrix", "Who is contacted on which occasion, by what means?"),
     Question("contacts.calendar", "When is each client contacted?"),
@@ -75,7 +81,6 @@ _ASKED: tuple[Question, ...] = (
     ),
 )
 _PLANNED: tuple[Question, ...] = (
-    Question("client_base.duplicates", "Which clients look like duplicates or belong to one group?", planned=True),
     Question("client_base.requests", "What do clients ask for?", planned=True),
     Question("client_base.terms", "On which terms do clients buy?", planned=True),
     Question("client_base.referrals", "Who brings other clients?", planned=True),
