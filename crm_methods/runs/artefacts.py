@@ -15,17 +15,17 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
 import crm_methods
-from crm_methods.company.answers import Answer, Unanswered
+from crm_methods.company.answers import Answer, Conclusion, Result, Unanswered
 from crm_methods.company.intake import Canonical, bring_in, input_hash
 from crm_methods.company.privacy import Pseudonyms, pseudonyms_of
 from crm_methods.company.questions import QUESTIONS
@@ -42,11 +42,8 @@ SCHEMA = 1
 _VERSIONS = ("pandas", "numpy", "scipy", "scikit-learn", "duckdb", "narwhals", "lifetimes")
 
 
-class Chart(Protocol):
-    """What a chart function returns: a figure with its claim and its description."""
-
-    title: str
-    alt: str
+ChartFunction = Callable[[Any, str], Any]
+"""Draws an answer, given the currency; it returns a ``reports.charts.house.Chart``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,15 +118,18 @@ class Stage:
 
     def file(self, name: str, private: bool = False) -> Path:
         """Where a file of this stage goes (a workbook, a list); private ones stay out of what is sent on."""
-        if Path(name).name != name:
+        if name in {"", ".."} or Path(name).name != name:
             raise StageError(f"{self.key}: found the file name {name!r}, expected a name without folders.")
         path = self.folder / "files" / ("private" if private else "") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.files.append(str(path.relative_to(self.folder / "files")))
         return path
 
-    def show(self, answer: Answer | Unanswered, chart: Any = None) -> None:
-        """Show an answer: figure, table and sentence; or why there is none, which is noted as a gap in the data."""
+    def show(self, answer: Answer | Unanswered, chart: ChartFunction | None = None) -> None:
+        """Show an answer: figure, table and sentence; or why there is none, which is noted as a gap in the data.
+
+        ``chart`` draws it: a function of the answer and the currency.
+        """
         if isinstance(answer, Unanswered):
             gap = {"question": QUESTIONS[answer.question].text, "reason": answer.reason, "would_help": list(answer.would_help)}
             if gap not in self.data_gaps:
@@ -158,6 +158,19 @@ class Stage:
     def check(self, name: str, passed: bool, detail: str) -> None:
         """Note a check, passed or failed."""
         self.checks.append({"name": name, "passed": bool(passed), "detail": detail})
+
+    def write_all(self, results: Mapping[str, Result]) -> None:
+        """Write several tables with a row per segment or coarser."""
+        for name, result in results.items():
+            self.write(name, result.table, grain=result.grain, key=result.key)
+
+    def conclude(self, conclusion: Conclusion) -> None:
+        """Note findings, headlines and checks, and show the decision."""
+        self.finding(*conclusion.findings)
+        self.headlines.extend(asdict(headline) for headline in conclusion.headlines)
+        self.checks.extend(asdict(check) for check in conclusion.checks)
+        if conclusion.decision:
+            self.decision(conclusion.decision)
 
     def close(self) -> None:
         """Write the stage's facts; only now has the stage happened."""
