@@ -9,9 +9,12 @@ uses the verbs listed in ``VERBS`` and runs unchanged on pandas, DuckDB and Spar
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
+import secrets
 import shutil
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,15 +24,22 @@ from typing import Annotated, Any, Literal
 import duckdb
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from crm_methods.errors import CrmError, TooManyRowsError
 
 VERBS = (
-    "select", "with_columns", "filter", "group_by.agg", "join.inner", "join.left", "join.anti", "sort", "unique", "rename", "drop",
-    "concat", "len", "sum", "mean", "min", "max", "n_unique", "cast", "when.then.otherwise", "fill_null", "is_null", "is_in",
-    "round", "abs", "log", "sqrt", "floor_div", "mod", "year", "month", "day", "str.to_lowercase", "coalesce",
-    "rank.over", "cum_sum.over", "shift.over", "sum.over",
+    # frames
+    "select", "with_columns", "filter", "group_by.agg", "join.inner", "join.left", "join.anti", "join.cross", "sort", "unique",
+    "rename", "drop", "head", "concat",
+    # columns
+    "alias", "cast", "fill_null", "is_null", "is_in", "is_between", "abs", "round", "log", "sqrt", "floor", "floor_div", "mod",
+    "lit", "when.then.otherwise", "coalesce", "max_horizontal", "min_horizontal", "concat_str", "str.to_lowercase",
+    "dt.year", "dt.month", "dt.day", "dt.truncate", "dt.to_string",
+    # groups and windows
+    "len", "count", "sum", "mean", "min", "max", "median", "n_unique", "sum.over", "min.over", "len.over", "cum_sum.over",
+    "shift.over", "rank.over",
 )  # fmt: skip
 """The narwhals verbs in use, each tested on pandas, DuckDB and Spark."""
 
@@ -66,12 +76,9 @@ class Engine:
 
     def frame(self, data: pd.DataFrame) -> nw.LazyFrame[Any]:
         """A small pandas frame as a lazy frame of this engine, so that it can be joined."""
-        if self.spark is not None:
-            return _lazy(self.spark.createDataFrame(data))
-        # Arrow keeps the data alive inside the relation; a bare pandas frame would be found by its name only.
-        import pyarrow as pa
-
-        return _lazy(self.sql.from_arrow(pa.Table.from_pandas(data, preserve_index=False)))
+        # Arrow turns NaN into NULL, and keeps the data alive inside the relation; a bare pandas frame is found by name only.
+        table = pa.Table.from_pandas(data, preserve_index=False)
+        return _lazy(self.spark.createDataFrame(table) if self.spark is not None else self.sql.from_arrow(table))
 
     def write(self, frame: nw.LazyFrame[Any] | pd.DataFrame, path: Path, order_by: Sequence[str]) -> int:
         """Write a frame to one Parquet file, ordered by its key, and return its number of rows.
@@ -83,16 +90,14 @@ class Engine:
             lazy = lazy.sort(*order_by)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        native = nw.to_native(lazy)
-        if isinstance(native, duckdb.DuckDBPyRelation):
-            native.write_parquet(str(partial))
-        elif self.spark is not None and hasattr(native, "coalesce"):
-            _write_spark(native, partial)
-        else:
-            nw.to_native(lazy.collect()).to_parquet(partial, index=False)
-        os.replace(partial, path)
-        counted = self.sql.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
-        return int(counted[0]) if counted else 0
+        try:
+            _write_parquet(lazy, partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        # All of a result is fetched: DuckDB refuses other work while one is unfinished.
+        ((rows,),) = self.sql.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchall()
+        return int(rows)
 
     def close(self) -> None:
         """Give back the engine's memory and processes."""
@@ -117,29 +122,31 @@ def open_engine(settings: EngineSettings | None = None, temp_folder: Path | None
         Spark is asked for and not installed.
     """
     settings = settings or EngineSettings()
+    spill = temp_folder or Path(tempfile.gettempdir()) / "crm_methods"
+    spill.parent.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "memory_limit": settings.memory_limit,
-        "temp_directory": str(temp_folder or Path(tempfile.gettempdir()) / "crm_methods_duckdb"),
+        # Two engines must not share a folder: their files bear the same names. DuckDB makes and removes it.
+        "temp_directory": str(spill.with_name(f"{spill.name}-{os.getpid()}-{secrets.token_hex(4)}")),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
     if settings.threads is not None:
         config["threads"] = settings.threads
     sql = duckdb.connect(":memory:", config=config)
-    # Progress bars of the engine would stand in the executed notebooks.
-    sql.execute("SET enable_progress_bar = false")
+    # A progress bar would stand in the executed notebooks; where it is off already, setting it asks for a widget library.
+    if sql.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+        sql.execute("SET enable_progress_bar = false")
     if settings.kind == "duckdb":
         return Engine("duckdb", sql)
     return Engine("spark", sql, _open_spark(settings))
 
 
-def collect(
-    frame: nw.LazyFrame[Any], columns: Sequence[str] | None = None, max_rows: int = DEFAULT_MAX_ROWS
-) -> pd.DataFrame:
+def collect(frame: nw.LazyFrame[Any], columns: Sequence[str] | None = None, max_rows: int = DEFAULT_MAX_ROWS) -> pd.DataFrame:
     """Bring a bounded frame into memory as plain pandas.
 
-    Decimals become floats, nullable whole numbers with gaps become floats, days become
-    ``datetime64``. Rows come in no particular order unless ``frame`` is sorted.
+    Decimals become floats, whole numbers ``int64`` or, with gaps, floats, days ``datetime64``, texts what pandas takes
+    them for. Rows come in no particular order unless ``frame`` is sorted.
 
     Raises
     ------
@@ -164,20 +171,21 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
 
 def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     kind = column.dtype
-    if pd.api.types.is_extension_array_dtype(kind) and pd.api.types.is_numeric_dtype(kind):
-        if pd.api.types.is_bool_dtype(kind):
-            return column.astype(object) if column.isna().any() else column.astype(bool)
-        return column.astype("float64") if column.isna().any() or pd.api.types.is_float_dtype(kind) else column.astype("int64")
-    if kind == object:
-        values = column.dropna()
-        first = values.iloc[0] if len(values) else None
-        if isinstance(first, Decimal):
-            return column.astype("float64")
-        if isinstance(first, dt.date):
-            return pd.to_datetime(column)
-        if first is None or isinstance(first, str):
-            return column.astype("str") if len(values) else column
-    return column
+    if isinstance(kind, pd.CategoricalDtype):
+        return column
+    if pd.api.types.is_bool_dtype(kind):
+        return column.astype(object) if column.isna().any() else column.astype(bool)
+    if pd.api.types.is_numeric_dtype(kind):
+        return column.astype("float64" if pd.api.types.is_float_dtype(kind) or column.isna().any() else "int64")
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return column.astype("datetime64[us]")
+    first = next(iter(column.dropna()), None)
+    if isinstance(first, Decimal):
+        return column.astype("float64")
+    if isinstance(first, dt.date):
+        return pd.to_datetime(column).astype("datetime64[us]")
+    # Texts: object or pandas' own string type, whichever this pandas takes them for.
+    return column.astype(object).infer_objects()
 
 
 def day_number(column: str | nw.Expr) -> nw.Expr:
@@ -222,20 +230,23 @@ def as_float(column: str | nw.Expr) -> nw.Expr:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of a Parquet file's rows, whatever their order; floats count to 12 significant digits."""
+    """Hash of a Parquet file's columns and rows, whatever the rows' order; floats count to 12 significant digits."""
     with duckdb.connect(":memory:") as sql:
         relation = sql.read_parquet(str(path))
-        parts = [
-            f"""format('{{:.12g}}', "{name}")""" if str(kind) in {"DOUBLE", "FLOAT"} else f'"{name}"::VARCHAR'
-            for name, kind in zip(relation.columns, relation.types, strict=True)
-        ]
-        row = ", ".join(parts)
+        row = ", ".join(_hashed(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
+        names = zlib.crc32(json.dumps(relation.columns).encode())
         counted = sql.execute(
             f"SELECT count(*), coalesce(sum(hash({row})::HUGEINT % 1000000007), 0), coalesce(bit_xor(hash({row})), 0) "
             "FROM read_parquet(?)",
             [str(path)],
-        ).fetchone()
-    return "-".join(f"{int(value):x}" for value in counted) if counted else ""
+        ).fetchall()
+    return "-".join(f"{int(value):x}" for value in (*counted[0], names))
+
+
+def _hashed(name: str, kind: str) -> str:
+    """SQL of a cell as it is hashed; adding 0 makes -0 and 0 one."""
+    column = '"' + name.replace('"', '""') + '"'
+    return f"format('{{:.12g}}', {column} + 0)" if kind in {"DOUBLE", "FLOAT"} else f"{column}::VARCHAR"
 
 
 def _lazy(native: Any) -> nw.LazyFrame[Any]:
@@ -251,20 +262,40 @@ def _open_spark(settings: EngineSettings) -> Any:
             "company.yml asks for `engine: {kind: spark}`, and pyspark is not installed. "
             "Install the extra (`pip install 'crm-methods[spark]'`) and Java 17, or use `kind: duckdb`."
         ) from None
-    return (
-        SparkSession.builder.master(settings.master)
-        .appName("crm-methods")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.sql.session.timeZone", "UTC")
-        .getOrCreate()
-    )
+    builder = SparkSession.builder.master(settings.master).appName("crm-methods")
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    }
+    if settings.master.startswith("local"):
+        local = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.sql.shuffle.partitions": "8"}
+        options |= local
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    try:
+        return builder.getOrCreate()
+    except Exception as error:  # pyspark raises several kinds of its own, and those of the bridge to Java
+        raise CrmError(
+            f"Spark could not be started at {settings.master}: {(str(error).splitlines() or ['?'])[0]} "
+            "Check that Java 17 is installed and `engine.master` is right, or use `kind: duckdb`."
+        ) from error
+
+
+def _write_parquet(lazy: nw.LazyFrame[Any], partial: Path) -> None:
+    native = nw.to_native(lazy)
+    if isinstance(native, duckdb.DuckDBPyRelation):
+        native.write_parquet(str(partial))
+    elif lazy.implementation.is_pyspark():
+        _write_spark(native, partial)
+    else:
+        nw.to_native(lazy.collect()).to_parquet(partial, index=False)
 
 
 def _write_spark(native: Any, partial: Path) -> None:
     folder = partial.with_name(f"{partial.name}.parts")
-    native.coalesce(1).write.mode("overwrite").parquet(str(folder))
-    os.replace(next(folder.glob("part-*.parquet")), partial)
-    shutil.rmtree(folder)
+    try:
+        native.coalesce(1).write.mode("overwrite").parquet(str(folder))
+        os.replace(next(folder.glob("part-*.parquet")), partial)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,15 +7,18 @@ with the list of its faults), ``fate_<table>`` (what becomes of each record) and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 
 from crm_methods.company.casting import SQL_TYPES, cast_sql, expected, fault_sql
 from crm_methods.company.contracts import TABLES, Column, Table
+from crm_methods.company.record_numbers import RECORD
 from crm_methods.company.settings import Company, Formats, Source
 from crm_methods.company.sources import RawTable, identifier, literal
+from crm_methods.errors import IntakeError
 
 FATES = ("accepted", "rejected", "later", "duplicate")
 _HAPPENED = {
@@ -26,27 +29,48 @@ _HAPPENED = {
 _AMOUNTS = {"deals": "amount", "invoices": "amount", "cost_ledger": "amount", "rewards": "cost"}
 
 
+_UNIQUE = frozenset({"exchange_rates", "assignments"})
+"""Tables with a key of several columns that may occur once only; lines, movements and events may repeat."""
+_FATAL = "(len(list_filter(faults, lambda f: f.fatal)) > 0)"
+STEPS = ("raw", "cast", "fate", "canon")
+
+
+def clear(sql: duckdb.DuckDBPyConnection) -> None:
+    """Drop what an earlier intake, broken off, may have left behind."""
+    for table in ("raw_wide", *(f"{step}_{name}" for step in STEPS for name in TABLES)):
+        sql.execute(f"DROP TABLE IF EXISTS {table}")
+
+
 def cast_table(
-    sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, str], source: Source, raw: RawTable, formats: Formats, company: Company
+    sql: duckdb.DuckDBPyConnection,
+    table: Table,
+    mapping: Mapping[str, str],
+    source: Source,
+    raw: RawTable,
+    formats: Formats,
+    company: Company,
 ) -> None:
     """Type every mapped cell of ``raw_<table>``; what can't be read is NULL and stands in ``faults``."""
     declared = {ours: column for ours in mapping if (column := table.column(ours)) is not None}
     cells = [
-        f"{cast_sql(declared[ours], theirs, formats, source.values.get(ours, {}))} AS {identifier(ours)}" for ours, theirs in mapping.items()
+        cast_sql(declared[ours], theirs, formats, source.values.get(ours, {}), typed=raw.typed, day_zero=raw.day_zero)
+        + f" AS {identifier(ours)}"
+        for ours, theirs in mapping.items()
     ]
     originals = [f"{identifier(theirs)} AS {_original(theirs)}" for theirs in dict.fromkeys(mapping.values())]
     faults = [_fault(declared[ours], ours, theirs, mapping, formats, company) for ours, theirs in mapping.items()]
     sql.execute(
         f"CREATE OR REPLACE TEMP TABLE cast_{table.name} AS "
         f"SELECT *, list_filter([{', '.join(faults)}], lambda f: f IS NOT NULL) AS faults "
-        f"FROM (SELECT record, {', '.join([*originals, *cells])} FROM {identifier(raw.name)})"
+        f"FROM (SELECT {RECORD} AS record, {', '.join([*originals, *cells])} FROM {identifier(raw.name)})"
     )
 
 
 def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, str], company: Company) -> Mapping[str, float]:
     """Decide what becomes of each cast record; the accepted ones become ``canon_<table>``.
 
-    Of several records with one key the first counts; an exact repetition is a duplicate, another content is rejected.
+    Of several records with one key the first sound one counts; an exact repetition is a duplicate, another content is
+    rejected.
 
     Returns
     -------
@@ -55,20 +79,23 @@ def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str,
         an amount that can't be read counts as 0.
     """
     columns = list(mapping)
-    # Lines and movements may repeat; only a table with a single identifier knows what a repetition is.
-    keyed = len(table.key) == 1 and table.key[0] in mapping
-    key = ", ".join(map(identifier, table.key))
+    keyed = (len(table.key) == 1 or table.name in _UNIQUE) and set(table.key) <= set(mapping)
     content = ", ".join(_original(c) for c in dict.fromkeys(mapping.values()))
-    nth = f"row_number() OVER (PARTITION BY {key} ORDER BY record)" if keyed else "1"
-    same = f"hash({content}) = first_value(hash({content})) OVER (PARTITION BY {key} ORDER BY record)" if keyed else "true"
-    faults = f"CASE WHEN nth > 1 AND NOT same THEN list_append(faults, {_second_key(table, mapping)}) ELSE faults END" if keyed else "faults"
+    window = f"(PARTITION BY {', '.join(map(identifier, table.key))} ORDER BY {_FATAL}, record)"
+    filled = " AND ".join(f"{identifier(c)} IS NOT NULL" for c in table.key)
+    nth = f"CASE WHEN {filled} THEN row_number() OVER {window} ELSE 1 END" if keyed else "1"
+    same = f"hash({content}) = first_value(hash({content})) OVER {window}" if keyed else "true"
+    second = _second_key(table, mapping) if keyed else "NULL"
+    faults = f"CASE WHEN nth > 1 AND NOT same THEN list_append(faults, {second}) ELSE faults END" if keyed else "faults"
     sql.execute(
         f"CREATE OR REPLACE TEMP TABLE fate_{table.name} AS SELECT * EXCLUDE (nth, same), CASE "
-        "WHEN len(list_filter(faults, lambda f: f.fatal)) > 0 THEN 'rejected' "
+        f"WHEN {_FATAL} THEN 'rejected' "
         f"WHEN {_is_later(table, mapping, company)} THEN 'later' WHEN nth > 1 THEN 'duplicate' ELSE 'accepted' END AS fate "
         f"FROM (SELECT * REPLACE ({faults} AS faults) FROM (SELECT *, {nth} AS nth, {same} AS same FROM cast_{table.name}))"
     )
-    kept = [f"CASE WHEN list_contains(emptied, {literal(c)}) THEN NULL ELSE {identifier(c)} END AS {identifier(c)}" for c in columns]
+    kept = [
+        f"CASE WHEN list_contains(emptied, {literal(c)}) THEN NULL ELSE {identifier(c)} END AS {identifier(c)}" for c in columns
+    ]
     sql.execute(
         f"CREATE OR REPLACE TEMP TABLE canon_{table.name} AS SELECT record, {', '.join(kept)} "
         f"FROM (SELECT *, list_transform(faults, lambda f: f.ours) AS emptied FROM fate_{table.name}) WHERE fate = 'accepted'"
@@ -76,73 +103,134 @@ def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str,
     return _counts(sql, table, mapping)
 
 
-def complete(sql: duckdb.DuckDBPyConnection, company: Company) -> None:
-    """Fill what follows from other cells: missing columns and tables, status, margin, and the client of every id."""
+def complete(sql: duckdb.DuckDBPyConnection, company: Company) -> Mapping[str, frozenset[str]]:
+    """Fill what follows from other cells: missing columns and tables, status, margin, and the client of every id.
+
+    Returns
+    -------
+    dict
+        Per table of the source, the columns that hold a value: what was filled in for convenience (a status where the source
+        has none, the clients of tables other than ``clients``) does not count, a computed margin does.
+    """
     there = _tables(sql)
     for table in TABLES.values():
+        typed = {c.name: SQL_TYPES[c.type] for c in table.columns if not c.is_family}
         if table.name not in there:
-            sql.execute(f"CREATE TEMP TABLE canon_{table.name} AS SELECT NULL::BIGINT AS record WHERE false")
+            empty = ", ".join(f"{identifier(name)} {kind}" for name, kind in typed.items())
+            sql.execute(f"CREATE TEMP TABLE canon_{table.name} (record BIGINT, {empty})")
+            continue
         present = set(_columns(sql, table.name))
-        for column in table.columns:
-            if not column.is_family and column.name not in present:
-                sql.execute(f"ALTER TABLE canon_{table.name} ADD COLUMN {identifier(column.name)} {SQL_TYPES[column.type]}")
+        for name in sorted(set(typed) - present):
+            sql.execute(f"ALTER TABLE canon_{table.name} ADD COLUMN {identifier(name)} {typed[name]}")
         if len(table.key) == 1 and table.key[0] not in present:
             sql.execute(f"UPDATE canon_{table.name} SET {identifier(table.key[0])} = printf('%09d', record)")
-    sql.execute("UPDATE canon_deals SET status = 'won' WHERE status IS NULL")
     share = "NULL" if company.margin_share is None else str(company.margin_share)
     sql.execute(f"UPDATE canon_deals SET margin = coalesce(margin, amount - cost, amount * {share}::DECIMAL(9,6))")
+    supplied = {name: _filled_columns(sql, name) for name in sorted(there)}
+    _merge_clients(sql)
+    sql.execute("UPDATE canon_deals SET status = 'won' WHERE status IS NULL")
     owners = [t.name for t in TABLES.values() if t.column("client_id") is not None and t.name not in {"clients", "merges"}]
     ids = " UNION ".join(f"SELECT client_id FROM canon_{name} WHERE client_id IS NOT NULL" for name in owners)
     sql.execute(
-        f"INSERT INTO canon_clients (client_id) SELECT client_id FROM ({ids}) WHERE client_id NOT IN (SELECT client_id FROM canon_clients)"
+        f"INSERT INTO canon_clients (client_id) SELECT client_id FROM ({ids}) "
+        "WHERE client_id NOT IN (SELECT client_id FROM canon_clients)"
     )
+    return {name: columns for name, columns in supplied.items() if columns}
 
 
-def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company) -> None:
+def merged_clients(sql: duckdb.DuckDBPyConnection) -> int:
+    """How many accepted clients a decision merges into another; to be asked before ``complete``."""
+    if not {"clients", "merges"} <= _tables(sql):
+        return 0
+    ((count,),) = sql.execute("SELECT count(*) FROM canon_clients WHERE client_id IN (SELECT client_id FROM canon_merges)").fetchall()
+    return int(count)
+
+
+def _merge_clients(sql: duckdb.DuckDBPyConnection) -> None:
+    """Carry out the decisions of the table ``merges``: a merged client's rows become those of the client it is merged into.
+
+    Raises
+    ------
+    IntakeError
+        Decisions lead in a circle.
+    """
+    decided = dict(sql.execute('SELECT client_id, "into" FROM canon_merges ORDER BY client_id').fetchall())
+    last: dict[str, str] = {}
+    for client in decided:
+        into, seen = decided[client], {client}
+        while into in decided and into not in seen:
+            seen.add(into)
+            into = decided[into]
+        if into in seen:
+            raise IntakeError(f"merges: found {' → '.join([*sorted(seen), into])}, expected decisions that end at one client.")
+        last[client] = into
+    if not last:
+        return
+    sql.execute("CREATE OR REPLACE TEMP TABLE merged (client_id VARCHAR, into_id VARCHAR)")
+    sql.executemany("INSERT INTO merged VALUES (?, ?)", [list(pair) for pair in last.items()])
+    for table in TABLES.values():
+        for column in ("client_id", "parent_id", "referred_by"):
+            if table.column(column) is not None and table.name != "merges" and (table.name, column) != ("clients", "client_id"):
+                sql.execute(
+                    f"UPDATE canon_{table.name} SET {column} = into_id FROM merged WHERE canon_{table.name}.{column} = merged.client_id"
+                )
+    sql.execute("DELETE FROM canon_clients WHERE client_id IN (SELECT client_id FROM merged)")
+    sql.execute("DROP TABLE merged")
+
+
+def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, shown: str = "currency") -> None:
     """Turn foreign amounts of ``cast_deals`` into company currency at the latest rate on or before the day.
 
-    A deal whose currency has no such rate gets a fatal fault.
+    A deal whose currency has no such rate gets a fatal fault; ``shown`` is the source's name of the column. Deals
+    without a date are converted at the as-of day.
     """
     columns = set(_columns(sql, "deals", "cast"))
     if "currency" not in columns:
         return
-    day = " , ".join(c for c in ("closed_on", "opened_on") if c in columns)
+    days = [c for c in ("closed_on", "opened_on") if c in columns]
+    today = f"DATE '{company.as_of}'"
+    day = f"coalesce({', '.join([*days, today])})"
     rates = (
-        "SELECT currency, \"on\", rate FROM canon_exchange_rates"
+        'SELECT upper(currency) AS code, "on", rate FROM canon_exchange_rates'
         if "exchange_rates" in _tables(sql)
-        else "SELECT NULL::VARCHAR AS currency, NULL::DATE AS \"on\", NULL::DOUBLE AS rate WHERE false"
+        else 'SELECT NULL::VARCHAR AS code, NULL::DATE AS "on", NULL::DOUBLE AS rate WHERE false'
     )
-    home = literal(company.currency)
     money = [c for c in ("amount", "cost", "margin") if c in columns]
-    converted = ", ".join(f"CASE WHEN foreign_ THEN ({c} * rate_)::DECIMAL(18,4) ELSE {c} END AS {c}" for c in money)
+    foreign = f"coalesce(upper(d.currency) <> {literal(company.currency)}, false)"
+    converted = "".join(f"CASE WHEN foreign_ THEN ({c} * rate_)::DECIMAL(18,4) ELSE {c} END AS {c}, " for c in money)
     lacking = (
-        "{'ours': 'currency', 'column': 'currency', 'found': concat(currency, ' on ', day_), "
+        f"{{'ours': 'currency', 'column': {literal(shown)}, 'found': concat(currency, ' on ', day_), "
         f"'expected': 'a rate to {company.currency} on or before that day in exchange_rates', 'fatal': true}}"
     )
     sql.execute(
-        "CREATE OR REPLACE TEMP TABLE cast_deals AS SELECT * EXCLUDE (foreign_, day_, rate_) REPLACE ("
-        f"{converted}, CASE WHEN foreign_ AND rate_ IS NULL THEN list_append(faults, {lacking}) ELSE faults END AS faults) FROM ("
-        f"SELECT d.*, coalesce(upper(d.currency) <> {home}, false) AS foreign_, coalesce({day}) AS day_, r.rate AS rate_ FROM cast_deals d "
-        f"ASOF LEFT JOIN ({rates}) r ON d.currency = r.currency AND coalesce({day}) >= r.\"on\")"
+        f"CREATE OR REPLACE TEMP TABLE cast_deals AS SELECT * EXCLUDE (foreign_, day_, rate_) REPLACE ({converted}"
+        f"CASE WHEN foreign_ AND rate_ IS NULL THEN list_append(faults, {lacking}) ELSE faults END AS faults) FROM ("
+        f"SELECT d.*, r.rate AS rate_ FROM (SELECT *, {foreign} AS foreign_, {day} AS day_ FROM cast_deals d) d "
+        f'ASOF LEFT JOIN ({rates}) r ON upper(d.currency) = r.code AND d.day_ >= r."on")'
     )
 
 
-def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, list[str]]:
-    """Write every canonical table, ordered by its key, and say which columns hold a value."""
-    supplied: dict[str, list[str]] = {}
+def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Write every canonical table, ordered by its key, and drop it from the engine."""
     for table in TABLES.values():
         names = [c for c in _columns(sql, table.name) if c != "record"]
-        order = ", ".join(map(identifier, table.key)) or "ALL"
+        order = ", ".join([*map(identifier, table.key), "record"])
         target = literal(str(folder / f"{table.name}.parquet"))
         listed = ", ".join(map(identifier, names))
         sql.execute(f"COPY (SELECT {listed} FROM canon_{table.name} ORDER BY {order}) TO {target} (FORMAT parquet)")
-        filled = sql.execute(f"SELECT {', '.join(f'count({identifier(c)})' for c in names)} FROM canon_{table.name}").fetchone() or ()
-        held = [name for name, count in zip(names, filled, strict=True) if count]
-        if held:
-            supplied[table.name] = held
-        for stage in ("raw", "cast", "fate", "canon"):
-            sql.execute(f"DROP TABLE IF EXISTS {stage}_{table.name}")
-    return supplied
+    clear(sql)
+
+
+def drop(sql: duckdb.DuckDBPyConnection, table: Table, steps: Sequence[str]) -> None:
+    """Give back the memory of steps that are over."""
+    for step in steps:
+        sql.execute(f"DROP TABLE IF EXISTS {step}_{table.name}")
+
+
+def _filled_columns(sql: duckdb.DuckDBPyConnection, name: str) -> frozenset[str]:
+    names = [c for c in _columns(sql, name) if c != "record"]
+    (counted,) = sql.execute(f"SELECT {', '.join(f'count({identifier(c)})' for c in names)} FROM canon_{name}").fetchall()
+    return frozenset(c for c, count in zip(names, counted, strict=True) if count)
 
 
 def _fault(column: Column, ours: str, source: str, mapping: Mapping[str, str], formats: Formats, company: Company) -> str:
@@ -151,7 +239,7 @@ def _fault(column: Column, ours: str, source: str, mapping: Mapping[str, str], f
     value, name = identifier(ours), literal(ours)
     wrong = (
         f"WHEN {fault_sql(column, f'from:{source}', value, company.as_of)} THEN {{'ours': {name}, 'column': {literal(source)}, "
-        f"'found': {_original(source)}, 'expected': {literal(expected(column, formats))}, 'fatal': {fatal}}}"
+        f"'found': {_shown(source)}, 'expected': {literal(expected(column, formats))}, 'fatal': {fatal}}}"
     )
     if not column.required:
         return f"CASE {wrong} END"
@@ -176,6 +264,11 @@ def _original(source: str) -> str:
     return identifier(f"from:{source}")
 
 
+def _shown(source: str) -> str:
+    """SQL of a cell as a reject shows it: short, and with NUL bytes that can be seen."""
+    return f"replace(left({_original(source)}, 200), chr(0), '␀')"
+
+
 def _is_later(table: Table, mapping: Mapping[str, str], company: Company) -> str:
     happened = _HAPPENED.get(table.name)
     if happened is None or happened not in mapping:
@@ -187,15 +280,17 @@ def _is_later(table: Table, mapping: Mapping[str, str], company: Company) -> str
 def _counts(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, str]) -> dict[str, float]:
     amount = _AMOUNTS.get(table.name)
     held = f"coalesce(sum({identifier(amount)}), 0)" if amount in mapping and amount else "NULL"
-    found = {
-        fate: (int(rows), None if money is None else float(money))
+    found: dict[str, tuple[int, Decimal]] = {
+        fate: (int(rows), Decimal(money or 0))
         for fate, rows, money in sql.execute(f"SELECT fate, count(*), {held} FROM fate_{table.name} GROUP BY fate").fetchall()
     }
+    nothing = (0, Decimal(0))
     counts: dict[str, float] = {"source_rows": sum(rows for rows, _ in found.values())}
-    counts.update({f"{fate}_rows": found.get(fate, (0, None))[0] for fate in FATES})
+    counts.update({f"{fate}_rows": found.get(fate, nothing)[0] for fate in FATES})
     if held != "NULL":
-        counts["source_amount"] = sum(money or 0.0 for _, money in found.values())
-        counts.update({f"{fate}_amount": found.get(fate, (0, 0.0))[1] or 0.0 for fate in FATES})
+        # Sums of decimals are exact; they become floats only when they are complete.
+        counts["source_amount"] = float(sum((money for _, money in found.values()), Decimal(0)))
+        counts.update({f"{fate}_amount": float(found.get(fate, nothing)[1]) for fate in FATES})
     return counts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,4 @@ def read_plan(company_folder: Path, name: str, model: type[PlanT]) -> Plan[PlanT
 
 def filled(template: str, facts: Mapping[str, Any]) -> str:
     """``template`` with ``{name}`` replaced by the facts of a row; braces in the facts stay as they are."""
-    text = template
-    for name, value in facts.items():
-        text = text.replace("{" + name + "}", str(value))
-    return text
+    return re.sub(r"\{(\w+)\}", lambda place: str(facts.get(place[1], place[0])), template)

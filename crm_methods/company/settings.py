@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import types
+import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from crm_methods.company.contracts import TABLES
+from crm_methods.company.contracts import TABLES, Table
+from crm_methods.company.strict_yaml import Settings as Settings
+from crm_methods.company.strict_yaml import expectation, shown
+from crm_methods.company.strict_yaml import read_yaml as read_yaml
 from crm_methods.engine import EngineSettings
 from crm_methods.errors import Faults, SettingsError, did_you_mean
 
@@ -22,22 +24,38 @@ Positive = Annotated[float, Field(gt=0)]
 Months = Annotated[int, Field(ge=1, le=240)]
 
 
-class Settings(BaseModel):
-    """Base of every model read from a user's YAML: frozen, strict, no unknown keys."""
+def _moment_format(text: str) -> str:
+    """A date format that DuckDB's strptime knows and that says at least year and month."""
+    parts = re.findall(r"%(-?.)", text)
+    known = all(part in _MOMENT_PARTS for part in parts) and text.count("%") == len(parts) + parts.count("%")
+    if not known or not {"Y", "y", "-y"} & set(parts) or not {"m", "-m", "b", "B", "j", "-j"} & set(parts):
+        raise ValueError('a format with %d for the day, %m for the month and %Y for the year, such as "%d.%m.%Y"')
+    return text
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+_MOMENT_PARTS = frozenset("a A b B d -d f H -H I -I j -j m -m M -M p S -S y -y Y %".split())  # noqa: SIM905
+MomentFormat = Annotated[str, AfterValidator(_moment_format)]
+Mark = Annotated[str, Field(min_length=1, max_length=1)]
 
 
 class Formats(Settings):
     """How a text file writes things; what is None falls back to the company's, then to ISO and UTF-8."""
 
-    date: str | None = None
-    timestamp: str | None = None
+    date: MomentFormat | None = None
+    timestamp: MomentFormat | None = None
     decimal: Literal[".", ","] | None = None
-    thousands: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    quote: str | None = None
+    thousands: Mark | None = None
+    encoding: Annotated[str, Field(min_length=1)] | None = None
+    delimiter: Literal["whitespace", "tab"] | Mark | None = None
+    quote: Literal[""] | Mark | None = None
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Formats:
+        if self.thousands is not None and self.thousands == (self.decimal or "."):
+            raise ValueError("a thousands mark other than the decimal mark")
+        if self.delimiter is not None and self.delimiter == (self.quote or '"'):
+            raise ValueError("a delimiter other than the quote")
+        return self
 
 
 class Unpivot(Settings):
@@ -54,8 +72,8 @@ class Source(Settings):
     sheet: str | None = None
     header: bool = True
     names: list[str] | None = None
-    columns: dict[str, str] = {}
-    values: dict[str, dict[str, str]] = {}
+    columns: dict[str, str] = Field(default={})
+    values: dict[str, dict[str, str]] = Field(default={})
     generate: Literal["row"] | None = None
     reshape: Unpivot | None = None
     formats: Formats = Formats()
@@ -67,16 +85,16 @@ class Pool(Settings):
     name: str
     cost_per_month: Annotated[float, Field(ge=0)] | None = None
     practical_minutes_per_month: Positive | None = None
-    departments: list[str] = []
-    channels: list[str] = []
+    departments: list[str] = Field(default=[])
+    channels: list[str] = Field(default=[])
 
 
 class Costs(Settings):
     """What a minute and a contact cost."""
 
-    pools: list[Pool] = []
+    pools: list[Pool] = Field(default=[])
     practical_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-    contact: dict[str, Annotated[float, Field(ge=0)]] = {}
+    contact: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
 
 
 class Segments(Settings):
@@ -89,12 +107,14 @@ class Segments(Settings):
     cost_cut: Literal["median"] | float = "median"
     by: Literal["matrix", "clusters"] = "matrix"
     bootstraps: Annotated[int, Field(ge=20, le=5_000)] = 200
-    strategies: dict[Literal["high_low", "high_high", "low_low", "low_high"], Strategy] = {
-        "high_low": "raise_loyalty",
-        "high_high": "raise_loyalty",
-        "low_low": "stimulate_sales",
-        "low_high": "cut_costs",
-    }
+    strategies: dict[Literal["high_low", "high_high", "low_low", "low_high"], Strategy] = Field(
+        default={
+            "high_low": "raise_loyalty",
+            "high_high": "raise_loyalty",
+            "low_low": "stimulate_sales",
+            "low_high": "cut_costs",
+        }
+    )
 
 
 class LifetimeValue(Settings):
@@ -151,14 +171,14 @@ class Company(Settings):
     """Everything company.yml says."""
 
     company: Annotated[str, Field(min_length=1)]
-    as_of: dt.date
+    as_of: Annotated[dt.date, Field(ge=dt.date(1950, 1, 1), le=dt.date(2200, 12, 31))]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     formats: Formats = Formats()
     tables: dict[str, Source]
     costs: Costs = Costs()
     unit: Literal["client"] = "client"
     margin_share: Annotated[float, Field(gt=0, le=1)] | None = None
-    promises: list[str] = []
+    promises: list[str] = Field(default=[])
     intake: Intake = Intake()
     segments: Segments = Segments()
     lifetime_value: LifetimeValue = LifetimeValue()
@@ -208,51 +228,6 @@ def load_company(folder: Path) -> Company:
     return read_yaml(path, Company, lambda raw, faults: _check_tables(raw.get("tables"), folder, faults))
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that leaves an impossible date as text, so that it is reported like any other wrong value."""
-
-
-def _date_or_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    try:
-        return yaml.SafeLoader.construct_yaml_timestamp(loader, node)
-    except ValueError:
-        return node.value
-
-
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _date_or_text)
-
-ModelT = typing.TypeVar("ModelT", bound=Settings)
-
-
-def read_yaml(
-    path: Path, model: type[ModelT], also: Callable[[Mapping[str, Any], Faults], None] | None = None
-) -> ModelT:
-    """Read a YAML file into a strict model, safely; all faults are raised together as a SettingsError.
-
-    ``also`` notes what a schema can't see; it is given the raw keys, so that it speaks even when the schema does.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.load(text, Loader=_Loader)
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: found bytes that are not UTF-8 at {error.start}. Save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise SettingsError(f"{path}: found {_kind(raw)}, expected keys with values, such as `company: …`.")
-    faults = Faults()
-    read: ModelT | None = None
-    try:
-        read = model.model_validate(raw)
-    except ValidationError as error:
-        _add_faults(faults, path, model, root, error)
-    if also is not None:
-        also(raw, faults)
-    faults.raise_if_any(SettingsError, f"{path} can't be used as it is:")
-    return typing.cast(ModelT, read)
-
-
 def with_knobs(company: Company, stage: str, knobs: Mapping[str, Any]) -> Company:
     """The company with a notebook's parameters applied; None leaves company.yml's value."""
     raw = company.model_dump()
@@ -267,9 +242,8 @@ def knob_faults(stage: str, knobs: Mapping[str, Any], faults: Faults) -> None:
     """Note every parameter of ``stage`` that is unknown or ill-typed."""
     for name, value in knobs.items():
         if name not in KNOBS[stage]:
-            faults.add(
-                f"{stage}.{name}", "an unknown parameter", f"one of {', '.join(KNOBS[stage])}", did_you_mean(name, KNOBS[stage])
-            )
+            remedy = did_you_mean(name, KNOBS[stage])
+            faults.add(f"{stage}.{name}", "an unknown parameter", f"one of {', '.join(KNOBS[stage])}", remedy)
             continue
         room, key = KNOBS[stage][name]
         model = typing.cast(type[Settings], Company.model_fields[room].annotation)
@@ -277,7 +251,7 @@ def knob_faults(stage: str, knobs: Mapping[str, Any], faults: Faults) -> None:
             model.model_validate({key: value})
         except ValidationError as error:
             item = error.errors(include_url=False)[0]
-            faults.add(f"{stage}.{name}", repr(value), item["msg"].removeprefix("Input should be "))
+            faults.add(f"{stage}.{name}", shown(value), expectation(item))
 
 
 def _check_tables(tables: Any, folder: Path, faults: Faults) -> None:
@@ -292,81 +266,42 @@ def _check_tables(tables: Any, folder: Path, faults: Faults) -> None:
             continue
         file = source.get("file")
         if (file is None) == (source.get("package") is None):
-            faults.add(where, "both or neither of `file` and `package`", "exactly one of them")
+            found = "neither `file` nor `package`" if file is None else "both `file` and `package`"
+            faults.add(where, found, "exactly one of them")
         elif isinstance(file, str):
-            _check_file(where, file, folder, faults)
-        mapped = [source.get(key) for key in ("columns", "values")]
-        for column in dict.fromkeys(str(c) for block in mapped if isinstance(block, dict) for c in block):
-            if TABLES[name].column(column) is None:
-                faults.add(
-                    f"{where}.columns.{column}", "an unknown column", f"a column of {name}", did_you_mean(column, TABLES[name].names)
-                )
+            _check_file(f"{where}.file", file, folder, faults)
+        if source.get("reshape") is not None and name != "deals":
+            faults.add(f"{where}.reshape", "a wide table", "it for deals only")
+        _check_columns(where, TABLES[name], source, faults)
     if not {"deals", "interactions"} & set(tables):
         faults.add("tables", ", ".join(map(str, tables)) or "no table", "at least one of deals and interactions")
 
 
+def _check_columns(where: str, table: Table, source: Mapping[str, Any], faults: Faults) -> None:
+    """Note columns that the contract does not know, and translations into words that it does not know."""
+    for block in ("columns", "values"):
+        declared = source.get(block)
+        for name in declared if isinstance(declared, dict) else ():
+            column = table.column(name)
+            if column is None or "*" in name:
+                faults.add(
+                    f"{where}.{block}.{name}", "an unknown column", f"a column of {table.name}", did_you_mean(name, table.names)
+                )
+            elif block == "values" and column.values and isinstance(words := source["values"][name], dict):
+                for theirs, ours in words.items():
+                    if isinstance(ours, str) and ours.lower() not in column.values:
+                        remedy = did_you_mean(ours, column.values)
+                        faults.add(f"{where}.values.{name}.{theirs}", f'"{ours}"', f"one of {', '.join(column.values)}", remedy)
+
+
 def _check_file(where: str, file: str, folder: Path, faults: Faults) -> None:
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    try:
+        path = (folder / file).resolve()
+        inside, there = path.is_relative_to(folder.resolve()), path.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name that no file has: too long, a NUL in it, links in a circle
+        inside, there = True, False
+    if not inside:
         faults.add(where, f'the path "{file}"', "a path inside the company's folder", "Copy the file beside company.yml.")
-    elif not path.is_file():
-        there = [p.name for p in folder.iterdir() if p.is_file()]
-        faults.add(where, f'no file "{file}"', "a file beside company.yml", did_you_mean(file, there))
-
-
-def _add_faults(faults: Faults, path: Path, model: type[Settings], root: Any, error: ValidationError) -> None:
-    """Note each fault once; the branches of a union are one fault with several expectations."""
-    wrong: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
-    for item in error.errors(include_url=False):
-        location = tuple(part for part in item["loc"] if not _is_union_branch(part))
-        line = _line_of(root, location)
-        where = f"{path.name}{f', line {line}' if line else ''}: {'.'.join(map(str, location)).removesuffix('.[key]')}"
-        if item["type"] == "extra_forbidden":
-            options = _fields_at(model, location[:-1])
-            faults.add(where, "an unknown key", f"one of {', '.join(options)}", did_you_mean(str(location[-1]), options))
-        elif item["type"] == "missing":
-            faults.add(where, "nothing", "a value", "This key is required.")
-        else:
-            expected = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            wrong.setdefault((where,), (f"{item['input']!r} ({_kind(item['input'])})", []))[1].append(expected)
-    for (where,), (found, expectations) in wrong.items():
-        faults.add(where, found, " or ".join(expectations))
-
-
-def _is_union_branch(part: Any) -> bool:
-    return isinstance(part, str) and (part.startswith("literal[") or part in {"float", "str", "int", "constrained-float"})
-
-
-def _fields_at(model: type[Settings], location: tuple[Any, ...]) -> tuple[str, ...]:
-    """Names of the keys that may stand at a location; places in lists and mappings do not count."""
-    current: type[BaseModel] = model
-    for part in location:
-        field = current.model_fields.get(str(part))
-        current = (_model_in(field.annotation) or current) if field else current
-    return tuple(current.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings model inside list[...], dict[...], X | None; None when there is none."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for arg in typing.get_args(annotation) if (found := _model_in(arg)) is not None), None)
-
-
-def _line_of(node: Any, location: tuple[Any, ...]) -> int | None:
-    line: int | None = None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if pair is None:
-                return line
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _kind(value: Any) -> str:
-    names = {str: "text", bool: "yes/no", int: "a whole number", float: "a number", list: "a list", dict: "a block of keys"}
-    return "nothing" if value is None else names.get(type(value), type(value).__name__)
+    elif not there:
+        beside = [p.name for p in folder.iterdir() if p.is_file()]
+        faults.add(where, f'no file "{file}"', "a file beside company.yml", did_you_mean(file, beside))

@@ -62,15 +62,15 @@ def reconciliation(data: Canonical, settings: Company) -> Reconciliation:
     -------
     Reconciliation
         ``table``: one row per table. Identity, in rows and to the cent: source = accepted + rejected +
-        later + duplicates, and accepted = what the canonical table holds (``clients`` may hold more: those
-        that only other tables name).
+        later + duplicates, and accepted − merged = what the canonical table holds (``clients`` may hold more:
+        those that only other tables name).
     """
     amounts = ["source_amount", *(f"{fate}_amount" for fate in FATES)]
     totals = data.totals.reindex(columns=list(dict.fromkeys([*data.totals.columns, *amounts])))
     held = pd.DataFrame([_held(data, row) for row in totals.to_dict("records")], index=totals.index)
     totals = totals.assign(**{name: held[name] for name in held})
     rows_fit = totals["source_rows"] == totals[[f"{fate}_rows" for fate in FATES]].sum(axis=1)
-    created = totals["canonical_rows"] - totals["accepted_rows"]
+    created = totals["canonical_rows"] - (totals["accepted_rows"] - totals["merged_rows"])
     rows_held = (created == 0) | ((totals["table"] == "clients") & (created > 0))
     amounts_fit = _same(totals["source_amount"], totals[amounts[1:]].sum(axis=1, min_count=1))
     reconciles = rows_fit & rows_held & amounts_fit & _same(totals["accepted_amount"], totals["canonical_amount"])
@@ -249,7 +249,10 @@ def _reconciliation_sentence(totals: pd.DataFrame, settings: Company) -> str:
         of_all = "as in the file" if amounts[0] == amounts[1] else f"of {amounts[1]} in the file"
         text += f" The accepted deals, whatever their status, amount to {amounts[0]}, {of_all}."
     clients = totals[totals["table"] == "clients"]
-    created = int((clients["canonical_rows"] - clients["accepted_rows"]).sum())
+    merged = int(clients["merged_rows"].sum())
+    if merged:
+        text += f" {formats.plural(merged, 'client')} {'was' if merged == 1 else 'were'} merged into another, as decided in the table merges."
+    created = int((clients["canonical_rows"] - clients["accepted_rows"]).sum()) + merged
     named = f" {formats.plural(created, 'client')} {'is' if created == 1 else 'are'} named only by other tables."
     return text + (named if created else "")
 
@@ -287,7 +290,7 @@ def _contacts_per_client(data: Canonical, settings: Company) -> nw.LazyFrame[Any
     summed = contacts.group_by("client_id").agg(nw.col("started_at").max(), nw.col("is_open").sum())
     return summed.select(
         "client_id",
-        nw.col("started_at").dt.date().alias("last_interaction_on"),
+        nw.col("started_at").dt.truncate("1d").cast(nw.Date).alias("last_interaction_on"),
         nw.col("is_open").cast(nw.Int64).alias("open_requests"),
     )
 
