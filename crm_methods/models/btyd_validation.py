@@ -21,7 +21,7 @@ MIN_REPEAT_BUYERS = 30
 """Below this many repeat buyers a four-parameter model is a guess: the naive forecast is used."""
 
 FAMILY_LABELS: Mapping[str, str] = {
-    "naive": "naive forecast",
+    "naive": "the naive forecast",
     "nbd": "NBD",
     "bg_nbd": "BG/NBD",
     "mbg_nbd": "MBG/NBD",
@@ -193,12 +193,14 @@ def choose_rung(fits: Sequence[PurchaseFit | NoFit], holdout: pd.DataFrame, min_
     if "naive" in errors.index and errors["naive"] < errors[best]:
         return Rung(
             "naive",
-            f"in the holdout it missed by {errors['naive']:.2f} purchases a client, {FAMILY_LABELS[best]} by {errors[best]:.2f}",
+            f"in the holdout it missed a client by {errors['naive']:.2f} purchases on average, "
+            f"{FAMILY_LABELS[best]} by {errors[best]:.2f}",
         )
     against = [name for name in ("mbg_nbd", "bg_nbd", "naive") if name in errors.index and name != best]
     compared = formats.join([f"{FAMILY_LABELS[name]} by {errors[name]:.3f}" for name in against])
+    missed = f"in the holdout it missed a client by {errors[best]:.3f} purchases on average, {compared}"
     unsound = [f"{FAMILY_LABELS[fit.family]} ran into its bounds" for fit in fitted if not is_sound(fit)]
-    return Rung(best, "; ".join([f"in the holdout it missed by {errors[best]:.3f} purchases a client, {compared}", *unsound]))
+    return Rung(best, "; ".join([missed, *unsound]))
 
 
 def _correlation(expected: Floats, actual: Floats, n: Floats) -> float:

@@ -29,6 +29,7 @@ STABLE_ARI = 0.8
 # Standardised features: a group's spread is not let below a thirtieth of the base's, else equal values make groups.
 _LEAST_VARIANCE = 1e-3
 _GAP_REFERENCES = 20
+_LEAST_STABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -39,7 +40,7 @@ class Partition:
     ----------
     natural
         Whether groups exist: BIC and gap both choose more than one, and the 10th percentile of
-        the bootstrap ARI reaches .8.
+        the bootstrap ARI reaches .8, which is to say that nine of ten resamples find the groups again.
     natural_clusters
         Number of natural groups; 1 on a continuum.
     clusters
@@ -47,8 +48,12 @@ class Partition:
         into at least two; 1 where no partition is possible.
     bic_clusters, gap_clusters
         What BIC and the gap statistic choose.
+    resamples, stable_resamples
+        How many times the groups were looked for among resampled clients, and how often the adjusted Rand
+        index with the partition reached .8. None are drawn where BIC or gap chooses one group, and drawing
+        stops when the verdict can't change.
     ari_p10
-        10th percentile of the adjusted Rand index between the partition and its refits on resampled clients; None without.
+        10th percentile of that index; None where no resamples were drawn, or fewer than asked for.
     labels
         One row per client: ``client_id``, ``cluster`` (1 is the highest in the first feature; 0 where a feature is
         missing), ``probability`` of being in it (0–1).
@@ -69,6 +74,8 @@ class Partition:
     clusters: int
     bic_clusters: int
     gap_clusters: int
+    resamples: int
+    stable_resamples: int
     ari_p10: float | None
     labels: pd.DataFrame
     profile: pd.DataFrame
@@ -91,7 +98,7 @@ def best_partition(points: pd.DataFrame, *, seed: int, max_clusters: int = 6, bo
     max_clusters
         Most clusters tried.
     bootstraps
-        Resamples for the stability of the partition. Above 3,000 clients the fit and the
+        Most resamples for the stability of the partition. Above 3,000 clients the fit and the
         resamples use 3,000 drawn ones; all are labelled.
 
     Raises
@@ -105,7 +112,10 @@ def best_partition(points: pd.DataFrame, *, seed: int, max_clusters: int = 6, bo
     Tibshirani, Walther & Hastie (2001), "Estimating the number of clusters via the gap statistic", JRSS B 63.
     Hennig (2007), "Cluster-wise assessment of cluster stability", CSDA 52.
     """
-    # Here, not above: scikit-learn takes a second to import. One thread: more make small fits slower.
+    # Here, not above: scikit-learn takes a second to import. Before the limit, since that only binds the thread
+    # pools already loaded, and many threads make fits of a few hundred rows 30 times slower.
+    import sklearn.cluster
+    import sklearn.mixture  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     features, notes = _features(points)
@@ -160,8 +170,11 @@ def _partition(
     gap_clusters = _gap_choice(gap)
     possible = [k for k in bic if k > 1 and math.isfinite(bic[k])]
     k = bic_clusters if bic_clusters > 1 else min(possible, key=lambda k: bic[k], default=1)
-    ari_p10 = _stability(sample, mixtures[k], k, bootstraps, seed, rng) if k > 1 and bootstraps else None
-    natural = bic_clusters > 1 and gap_clusters > 1 and ari_p10 is not None and ari_p10 >= STABLE_ARI
+    witnessed = bic_clusters > 1 and gap_clusters > 1
+    scores = _stability(sample, mixtures[k], bootstraps, seed, rng) if witnessed else []
+    ari_p10 = float(np.quantile(scores, 1 - _LEAST_STABLE_SHARE)) if scores and len(scores) == bootstraps else None
+    natural = ari_p10 is not None and ari_p10 >= STABLE_ARI
+    stable = sum(score >= STABLE_ARI for score in scores)
     labels, probability = _labels(mixtures[k], x)
     table = _label_table(points, complete, labels, probability)
     selection = pd.DataFrame(
@@ -174,12 +187,14 @@ def _partition(
         clusters=k,
         bic_clusters=bic_clusters,
         gap_clusters=gap_clusters,
+        resamples=len(scores),
+        stable_resamples=stable,
         ari_p10=ari_p10,
         labels=table,
         profile=_profile(points, features, table),
         selection=selection,
         features=tuple(used),
-        verdict=_verdict(natural, k, bic_clusters, gap_clusters, ari_p10),
+        verdict=_verdict(natural, k, bic_clusters, gap_clusters, len(scores), stable),
         note="; ".join(notes),
     )
 
@@ -232,16 +247,19 @@ def _gap_choice(gap: dict[int, tuple[float, float]]) -> int:
     return min(k for k in gap if gap[k][0] >= gap[best][0] - gap[best][1])
 
 
-def _stability(x: Matrix, fitted: Any, k: int, bootstraps: int, seed: int, rng: np.random.Generator) -> float:
+def _stability(x: Matrix, fitted: Any, bootstraps: int, seed: int, rng: np.random.Generator) -> list[float]:
+    """Adjusted Rand indices of refits on resampled clients, until all are drawn or too many are unstable."""
     from sklearn.metrics import adjusted_rand_score
 
     labels = fitted.predict(x)
-    draws = [rng.integers(0, len(x), len(x)) for _ in range(bootstraps)]
-    scores = [
-        adjusted_rand_score(labels, _mixture(x[draw], k, seed + number, starts=1).predict(x))
-        for number, draw in enumerate(draws, 1)
-    ]
-    return float(np.quantile(scores, 0.1))
+    # The percentile lies between two of the sorted scores; once both are unstable it can't reach the bar.
+    allowed = math.floor((1 - _LEAST_STABLE_SHARE) * (bootstraps - 1)) + 1
+    scores: list[float] = []
+    while len(scores) < bootstraps and sum(score < STABLE_ARI for score in scores) <= allowed:
+        drawn = x[rng.integers(0, len(x), len(x))]
+        refitted = _mixture(drawn, fitted.n_components, seed + len(scores) + 1, starts=1)
+        scores.append(float(adjusted_rand_score(labels, refitted.predict(x))))
+    return scores
 
 
 def _labels(mixture: Any, x: Matrix) -> tuple[NDArray[np.int64], Matrix]:
@@ -295,6 +313,8 @@ def _one_group(points: pd.DataFrame, features: Sequence[str], complete: NDArray[
         clusters=1,
         bic_clusters=1,
         gap_clusters=1,
+        resamples=0,
+        stable_resamples=0,
         ari_p10=None,
         labels=labels,
         profile=_profile(points, features, labels),
@@ -305,10 +325,14 @@ def _one_group(points: pd.DataFrame, features: Sequence[str], complete: NDArray[
     )
 
 
-def _verdict(natural: bool, k: int, bic_clusters: int, gap_clusters: int, ari_p10: float | None) -> str:
-    witnesses = f"BIC chooses {bic_clusters}, the gap statistic {gap_clusters}"
-    if ari_p10 is not None:
-        witnesses += f", and resampled clients fall into the same {k} groups with an ARI of {ari_p10:.2f} in nine of ten draws"
+def _verdict(natural: bool, k: int, bic_clusters: int, gap_clusters: int, resamples: int, stable: int) -> str:
+    witnesses = f"BIC chooses {formats.plural(bic_clusters, 'group')}, the gap statistic {formats.number(gap_clusters)}"
+    again = f"the same {k} groups came back in {stable} of {formats.plural(resamples, 'resample')}"
     if natural:
-        return f"The base has {k} natural groups: {witnesses}."
-    return f"No natural groups: any border is a threshold on a continuum ({witnesses})."
+        return f"The base has {k} natural groups: {witnesses}, and {again}."
+    if resamples:
+        return (
+            f"No natural groups: any border is a threshold on a continuum. {witnesses}, but {again}, where "
+            f"{formats.share(_LEAST_STABLE_SHARE)} would be needed."
+        )
+    return f"No natural groups: any border is a threshold on a continuum. {witnesses}."

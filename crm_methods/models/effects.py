@@ -110,21 +110,16 @@ def before_after(panel: Panel, confidence: float = 0.95) -> Effect:
     return _effect(panel, "before_after", float(change.mean()), error, len(change) - 1, confidence)
 
 
-def callaway_santanna(
-    panel: Panel, *, anticipation_periods: int = 0, covariates: Sequence[str] = (), confidence: float = 0.95
-) -> Effect:
+def callaway_santanna(panel: Panel, *, covariates: Sequence[str] = (), confidence: float = 0.95) -> Effect:
     """Difference in differences by joining period, never-joined clients as the comparison, weighted by members.
 
     Assumes that without the programme members would have changed as non-members did (parallel
-    trends), and that nobody changed before joining.
+    trends), and that nobody changed before joining; ``moved_base`` is the estimate for those who may have.
 
     Parameters
     ----------
     panel
         Balanced panel.
-    anticipation_periods
-        Periods before joining in which members may already have changed, or were chosen because
-        they had changed; the base period moves back by as many.
     covariates
         Columns of ``panel.frame``, constant over time, on which trends may depend (doubly robust).
 
@@ -132,21 +127,18 @@ def callaway_santanna(
     ----------
     Callaway & Sant'Anna (2021), "Difference-in-differences with multiple time periods", J. of Econometrics 225.
     """
-    usable, problem, note = _usable(panel, anticipation_periods)
+    usable, problem, note = _usable(panel)
     lacking = _lacking(usable, "callaway_santanna", problem)
     if lacking:
         return lacking
     # Here, not above: diff-diff takes long to import.
     from diff_diff import CallawaySantAnna
 
-    estimator = CallawaySantAnna(anticipation=anticipation_periods)
-    fitted = estimator.fit(usable.frame, **_COLUMNS, covariates=list(covariates) or None)
-    if anticipation_periods:
-        note = "; ".join(filter(None, [note, f"base period moved back by {anticipation_periods}"]))
+    fitted = CallawaySantAnna().fit(usable.frame, **_COLUMNS, covariates=list(covariates) or None)
     return _from_fit(usable, "callaway_santanna", fitted, confidence, note)
 
 
-def imputation(panel: Panel, *, anticipation_periods: int = 0, confidence: float = 0.95) -> Effect:
+def imputation(panel: Panel, *, confidence: float = 0.95) -> Effect:
     """Difference in differences against what client and month effects, fitted on months without the programme, foretell.
 
     More precise than Callaway and Sant'Anna's where it holds, and more easily wrong where
@@ -156,14 +148,14 @@ def imputation(panel: Panel, *, anticipation_periods: int = 0, confidence: float
     ----------
     Borusyak, Jaravel & Spiess (2024), "Revisiting event-study designs", Review of Economic Studies 91.
     """
-    usable, problem, note = _usable(panel, anticipation_periods)
+    usable, problem, note = _usable(panel)
     lacking = _lacking(usable, "imputation", problem)
     if lacking:
         return lacking
     # Here, not above: diff-diff takes long to import.
     from diff_diff import ImputationDiD
 
-    fitted = ImputationDiD(anticipation=anticipation_periods).fit(usable.frame, **_COLUMNS)
+    fitted = ImputationDiD().fit(usable.frame, **_COLUMNS)
     return _from_fit(usable, "imputation", fitted, confidence, note)
 
 
@@ -197,7 +189,7 @@ def event_study(panel: Panel, *, confidence: float = 0.95) -> pd.DataFrame:
         ``high`` (pointwise; missing in the base period −1, which is 0 by construction), ``is_before``.
         Empty where there is not enough data.
     """
-    usable, problem, _ = _usable(panel, 0)
+    usable, problem, _ = _usable(panel)
     columns = ["periods_since_joining", "effect", "low", "high", "is_before"]
     if _lacking(usable, "callaway_santanna", problem):
         return pd.DataFrame(columns=columns)
@@ -238,10 +230,10 @@ def agreement(effects: Sequence[Effect]) -> bool | None:
 _COLUMNS = {"outcome": "outcome", "unit": "client_id", "time": "period", "first_treat": "first_treat"}
 
 
-def _usable(panel: Panel, anticipation_periods: int) -> tuple[Panel, str, str]:
+def _usable(panel: Panel) -> tuple[Panel, str, str]:
     """The panel without members that have no period before joining; what makes it useless; what was left out."""
     data = panel.frame
-    early = (data["first_treat"] > 0) & (data["first_treat"] <= 1 + anticipation_periods)
+    early = (data["first_treat"] > 0) & (data["first_treat"] <= 1)
     kept = data[~early]
     usable = replace(panel, frame=kept)
     left_out = formats.plural(data.loc[early, "client_id"].nunique(), "member")

@@ -74,7 +74,7 @@ def test_every_rung_below_names_its_reason(fits: list[PurchaseFit]) -> None:
     models = [fit for fit in fits if fit.family in {"bg_nbd", "mbg_nbd"}]
     holdout = a_holdout(bg_nbd=0.5, mbg_nbd=0.6, naive=0.7)
     cases = {
-        "naive forecast was better": (models, a_holdout(bg_nbd=0.5, mbg_nbd=0.6, naive=0.4), "naive", "missed by 0.40"),
+        "naive forecast was better": (models, a_holdout(bg_nbd=0.5, mbg_nbd=0.6, naive=0.4), "naive", "missed a client by 0.40"),
         "few buyers": ([replace(fit, repeat_buyers=12) for fit in models], holdout, "naive", "only 12 clients"),
         "bounds": ([replace(fit, at_bound=("a",)) for fit in models], holdout, "naive", "do not determine"),
         "one bound": ([replace(models[0], at_bound=("a",)), models[1]], holdout, "mbg_nbd", "BG/NBD ran into its bounds"),

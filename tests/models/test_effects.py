@@ -120,12 +120,6 @@ def test_the_event_study_is_flat_before_and_lifted_after():
     assert (before.drop(index=-1)["low"] <= 0).mean() > 0.8
 
 
-def test_moving_the_base_period_back_is_said():
-    effect = effects.callaway_santanna(programme(np.random.default_rng(4)), anticipation_periods=3)
-    assert effect.note == "base period moved back by 3"
-    assert effect.is_enough
-
-
 def test_a_covariate_takes_away_a_trend_that_hangs_on_it():
     rng = np.random.default_rng(12)
     panel = programme(rng, clients=400)
