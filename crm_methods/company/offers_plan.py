@@ -161,8 +161,8 @@ class ServicePackage(Package):
     def terms(self) -> Mapping[str, str]:
         """Hours, channels, contacts and extras in words."""
         return {
-            "response_hours": formats.plural(self.response_hours, "working hour"),
-            "resolve_hours": formats.plural(self.resolve_hours, "working hour"),
+            "response_hours": formats.plural(self.response_hours, "hour"),
+            "resolve_hours": formats.plural(self.resolve_hours, "hour"),
             "channels": formats.join(self.channels, "or"),
             "first_channel": self.channels[0],
             "skill": self.skill,

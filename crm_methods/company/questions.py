@@ -47,13 +47,20 @@ _ASKED: tuple[Question, ...] = (
     Question("segments.lifetime_value", "How often will clients buy again?", _SOLD),
     Question("segments.customer_equity", "What is each client, and each segment, worth?", _SOLD),
     Question("offers.penetration", "What does each segment buy?", ("deal_lines.product_id",)),
+    Question("offers.goes_together", "What goes together?", ("deal_lines.product_id",)),
     Question("offers.white_space", "Who lacks what its peers have?", ("deal_lines.product_id",)),
     Question("offers.packages", "Which product and service package fits each segment?"),
+    Question("offers.discounts", "What must a discount bring to pay?", ("deals.margin",)),
     Question("offers.economics", "What does each client's offer cost and bring?", ("deals.margin",)),
     Question(
         "processes.service_level",
         "How well is each segment served, against its own range?",
         ("interactions.first_response_at|interactions.resolved_at", "interactions.started_at"),
+    ),
+    Question(
+        "processes.open_requests",
+        "Which requests are open, until when, and who answers for them?",
+        ("interactions.started_at", "interactions.first_response_at|interactions.resolved_at"),
     ),
     Question("processes.procedures", "Which procedure serves each segment, and who answers for it?"),
     Question(

@@ -48,7 +48,7 @@ class Economics(Answer):
     contact_costs: pd.DataFrame
 
 
-@answers("offers.economics")
+@answers("offers.discounts")
 def discounts(data: Canonical, settings: Company, plan: Plan[OffersPlan], bought: nw.LazyFrame[Any]) -> Answer | Unanswered:
     """How much more volume a discount must bring to leave the margin where it was: ``δ / (m − δ)``, by product line.
 
@@ -58,7 +58,7 @@ def discounts(data: Canonical, settings: Company, plan: Plan[OffersPlan], bought
     table = _margin_shares(data, settings, bought)
     table = table[table["revenue"] > 0].sort_values("revenue", ascending=False, ignore_index=True)
     if table.empty:
-        return Unanswered("offers.economics", "nothing was sold in the period.")
+        return Unanswered("offers.discounts", "nothing was sold in the period.")
     steps = sorted({*DISCOUNTS, *(p.discount_share for p in plan.content.product_packages if p.discount_share)})
     more = {f"volume_{step:.3f}_share": [break_even_share(step, m) for m in table["margin_share"]] for step in steps}
     shown = table.assign(**more)
@@ -85,10 +85,8 @@ def economics(
     """What each client's offer costs and brings in a year; offers that do not pay are made simpler.
 
     An offer brings the margin of the products proposed (``uptake × uptake_multiple × probability × margin of a buyer``)
-    and the margin that
-    its level of service keeps (``keeps_share × the client's yearly margin``, an assumption of the plan). It costs the
-    planned contacts,
-    the extras, adapting the products, the discount and the modules' costs.
+    and the margin that its level of service keeps (``keeps_share × the client's yearly margin``, an assumption of the plan).
+    It costs the planned contacts, the extras, adapting the products, the discount and the modules' costs.
 
     With ``offers.budget`` everybody gets at least the simplest offer; better ones are granted by net gain per unit of cost,
     both against the simplest, until the money is spent.

@@ -98,7 +98,7 @@ def packages(settings: Company, plan: Plan[OffersPlan], known: nw.LazyFrame[Any]
     return Packages(
         sentence=_sentence(counts, plan),
         table=_table(counts, plan.content, segments),
-        caption=f"Packages by design, before their economics ({plan.origin}); service promises in working hours",
+        caption=f"Packages by design, before their economics ({plan.origin}); service promises in elapsed hours",
         labels={
             "product_package": "Product package",
             "service_package": "Service package",

@@ -93,7 +93,7 @@ def penetration(
     )
 
 
-@answers("offers.penetration")
+@answers("offers.goes_together")
 def goes_together(data: Canonical, bought: nw.LazyFrame[Any], profile: nw.LazyFrame[Any]) -> GoesTogether | Unanswered:
     """Pairs of products that the same clients have, by lift, with what remains of it among peers.
 
@@ -116,7 +116,7 @@ def goes_together(data: Canonical, bought: nw.LazyFrame[Any], profile: nw.LazyFr
     names = names[names["buyers"] >= support]
     if len(names) < 2:
         return Unanswered(
-            "offers.penetration", f"fewer than two products have {formats.plural(support, 'client')}, the least for a pair."
+            "offers.goes_together", f"fewer than two products have {formats.plural(support, 'client')}, the least for a pair."
         )
     kept = has.filter(nw.col("product_id").is_in(names["product_id"].tolist()))
     pairs = _pair_counts(kept, names)

@@ -115,7 +115,7 @@ def segment_packages(offers: nw.LazyFrame[Any], plan: Plan[OffersPlan]) -> pd.Da
         plan's order), ``clients``,
         ``product_clients`` and ``service_clients`` (that have them), ``offer_cost``, ``expected_margin``,
         ``net_gain`` (sums over its
-        clients, NULL when unknown), ``service_level``, ``response_hours``, ``resolve_hours`` (working hours),
+        clients, NULL when unknown), ``service_level``, ``response_hours``, ``resolve_hours`` (elapsed hours),
         ``channel`` (the first), ``channels``
         (in order, joined by ", "), ``skill``, ``contacts_per_year``, ``reviews_per_year``, ``extras``, ``available_on``.
     """

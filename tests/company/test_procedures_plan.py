@@ -18,7 +18,15 @@ RANGE = {"raise_loyalty": 0.9, "otherwise": 0.8}
 def _procedure(**changes: Any) -> dict[str, Any]:
     metric = {"measure": "resolution", "title": "solution", "hours": "resolve_hours", "at_least": RANGE}
     roles = [{"roles": {"{department}": "R", "account owner": "A"}}]
-    return {"name": "solve", "title": "Solve", "metric": metric, "materials": ["tools"], "qualification": ["skilled"], "raci": roles, **changes}
+    return {
+        "name": "solve",
+        "title": "Solve",
+        "metric": metric,
+        "materials": ["tools"],
+        "qualification": ["skilled"],
+        "raci": roles,
+        **changes,
+    }
 
 
 def _write(folder: Path, *procedures: dict[str, Any]) -> Path:
@@ -39,7 +47,11 @@ def test_a_companys_own_plan_goes_before_the_default(tmp_path: Path):
 
 
 def test_one_role_may_do_and_answer(tmp_path: Path):
-    rule = read_procedures(_write(tmp_path, _procedure(raci=[{"roles": {"owner": "RA", "boss": "i"}}]))).content.procedures[0].raci[0]
+    rule = (
+        read_procedures(_write(tmp_path, _procedure(raci=[{"roles": {"owner": "RA", "boss": "i"}}])))
+        .content.procedures[0]
+        .raci[0]
+    )
 
     assert (rule.holding("R"), rule.holding("A"), rule.holding("I")) == (("owner",), ("owner",), ("boss",))
 
@@ -48,7 +60,9 @@ def test_all_faults_come_together_with_their_remedies(tmp_path: Path):
     two_heads = _procedure(name="two_heads", raci=[{"roles": {"a": "RA", "b": "A"}}])
     nobody = _procedure(name="nobody", raci=[{"roles": {"a": "A", "b": "X"}}])
     headless = _procedure(name="headless", raci=[{"roles": {"a": "R"}}])
-    unknown = _procedure(name="unknown", materials=["list of {topic}"], raci=[{"when": {"segment": ["high_lo"]}, "roles": {"a": "RA"}}])
+    unknown = _procedure(
+        name="unknown", materials=["list of {topic}"], raci=[{"when": {"segment": ["high_lo"]}, "roles": {"a": "RA"}}]
+    )
     ranges = _procedure(name="ranges", metric={"measure": "resolution", "title": "t", "at_least": {"raise_loyalti": 0.9}})
     with pytest.raises(SettingsError) as caught:
         read_procedures(_write(tmp_path, two_heads, nobody, headless, unknown, ranges, _procedure(name="ranges")))
@@ -56,7 +70,8 @@ def test_all_faults_come_together_with_their_remedies(tmp_path: Path):
 
     for part in (
         "procedures.two_heads.raci 1: found 2 accountable roles (a, b)", "procedures.nobody.raci 1: found no responsible role",
-        'procedures.nobody.raci 1.b: found "X"', "procedures.headless.raci 1: found no accountable role", "the unknown fact topic",
+        'procedures.nobody.raci 1.b: found "X"', "procedures.headless.raci 1: found no accountable role",
+        "the unknown fact topic",
         'Did you mean "topics"?', 'Did you mean "high_low"?', "a condition on the last rule", "metric.hours: found nothing",
         "no `otherwise`", 'Did you mean "raise_loyalty"?', "procedures.ranges: found two procedures of one name",
     ):  # fmt: skip
