@@ -50,6 +50,21 @@ def test_a_continuum_is_one_group_with_thresholds(clients):
     assert found.labels["cluster"].nunique() == found.clusters
 
 
+def test_resampling_ends_when_the_verdict_can_not_change_and_the_sentence_says_how_many_were_drawn():
+    natural = clusters.best_partition(three_groups(60)[1], seed=7, bootstraps=30)
+    assert (natural.resamples, natural.ari_p10 is not None) == (30, True)
+    assert f"{natural.stable_resamples} of 30 resamples" in natural.verdict
+    rng = np.random.default_rng(3)
+    # Repeated small counts make spikes that BIC and gap take for groups, and resamples do not find again.
+    spiked = frame(np.column_stack([rng.normal(0, 1, 200), np.log(1 + rng.poisson(2, 200))]))
+    found = clusters.best_partition(spiked, seed=7, bootstraps=30)
+    assert not found.natural
+    assert found.resamples < 30
+    assert found.ari_p10 is None
+    witnesses = min(found.bic_clusters, found.gap_clusters)
+    assert (found.resamples == 0) == (witnesses == 1)
+
+
 def test_the_same_seed_gives_the_same_partition_and_the_input_is_untouched():
     points = continuum(120)
     before = points.copy()

@@ -1,0 +1,237 @@
+"""Stage 2: who pays, who costs, and which strategy follows.
+
+Revenue and cost to serve per client, and the whale curve. The matrix of the two is in
+``segments_matrix``, what clients are worth in ``segments_value``, the search for natural
+clusters in ``segments_clusters``, and whom to look at first in ``segments_names``; all are
+rooms of this stage.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from crm_methods import formats
+from crm_methods.company.answers import Answer, Unanswered, answers
+from crm_methods.company.intake import Canonical
+from crm_methods.company.periods import Period, current_period
+from crm_methods.company.settings import Company
+from crm_methods.engine import as_float, collect, day_number, day_of
+from crm_methods.models import cost_to_serve as tdabc
+
+CURVE_POINTS = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CostToServe(Answer):
+    """The costs of the period, pool by pool, and what each client used of them.
+
+    ``activities`` has one row per activity, ``by_client`` (lazy) one per client with a contact.
+    """
+
+    activities: pd.DataFrame
+    by_client: nw.LazyFrame[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WhaleCurve(Answer):
+    """Cumulative ``measure`` (contribution, or margin) of clients from the best to the worst.
+
+    ``curve`` has at most 1,001 points.
+    """
+
+    curve: pd.DataFrame
+    measure: str
+
+
+@answers("segments.cost_to_serve")
+def cost_to_serve(data: Canonical, settings: Company) -> CostToServe | Unanswered:
+    """What each client cost to serve in the period, by time-driven activity-based costing.
+
+    Returns
+    -------
+    CostToServe
+        ``table``: one row per pool; allocated + unused + not allocated = the ledger.
+    """
+    period, pools = current_period(settings), _pools(settings)
+    span: dict[str, Any] = {"start": period.start, "end": period.end, "pools": pools}
+    interactions = data.scan("interactions")
+    rates = tdabc.pool_rates(
+        interactions, data.scan("cost_ledger"), data.scan("staff"), practical_share=settings.costs.practical_share, **span
+    )
+    activities = tdabc.activity_costs(tdabc.activity_minutes(interactions, **span), rates)
+    if activities.empty:
+        return Unanswered(
+            "segments.cost_to_serve", f"no contact is recorded between {period.label}.", ("interactions of the period",)
+        )
+    by_client = tdabc.cost_by_client(interactions, rates, contact_costs=settings.costs.contact, **span)
+    columns = ["pool", "cost", "used_share", "rate_cost", "allocated_cost", "unused_cost", "not_allocated_cost"]
+    return CostToServe(
+        sentence=_cost_sentence(rates, float(activities["direct_cost"].sum()), settings.currency, period),
+        table=rates[[*columns, "status"]],
+        caption=f"Cost pools, {period.label}: what clients used, what nobody used, and what no activity explains",
+        labels={"used_share": "Capacity used", "rate_cost": "Cost of a minute", "not_allocated_cost": "Not allocated"},
+        activities=activities,
+        by_client=by_client,
+    )
+
+
+def client_economics(data: Canonical, settings: Company, cost: CostToServe | Unanswered) -> nw.LazyFrame[Any]:
+    """Revenue, margin, cost to serve and contribution of every client in the period.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        One row per client: ``client_id``, ``deals``, ``revenue``, ``margin``, ``contacts``, ``cost_to_serve``,
+        ``contribution`` (margin − cost to serve). What the data can't say is missing, not zero: margin without
+        costs of goods, cost to serve without contacts and a ledger.
+    """
+    period = current_period(settings)
+    day = day_number("closed_on")
+    won = data.scan("deals").filter(nw.col("status") == "won")
+    if data.has("deals", "closed_on"):
+        won = won.filter(day >= day_of(period.start), day <= day_of(period.end))
+    sold = won.group_by("client_id").agg(nw.len().alias("deals"), nw.col("amount").sum(), nw.col("margin").sum())
+    clients = data.scan("clients").select("client_id").join(sold, on="client_id", how="left")
+    knows_margin = data.has("deals", "margin")
+    if isinstance(cost, Unanswered):
+        served = clients.with_columns(contacts=nw.lit(None, nw.Int64), cost_to_serve=nw.lit(None, nw.Float64))
+    else:
+        served = clients.join(cost.by_client.select("client_id", "contacts", "cost_to_serve"), on="client_id", how="left")
+        served = served.with_columns(
+            contacts=nw.col("contacts").fill_null(0), cost_to_serve=nw.col("cost_to_serve").fill_null(0.0)
+        )
+    margin = as_float("margin").fill_null(0.0) if knows_margin else nw.lit(None, nw.Float64)
+    return served.select(
+        "client_id",
+        nw.col("deals").fill_null(0),
+        as_float("amount").fill_null(0.0).round(4).alias("revenue"),
+        margin.round(4).alias("margin"),
+        "contacts",
+        "cost_to_serve",
+    ).with_columns(contribution=(nw.col("margin") - nw.col("cost_to_serve")).round(4))
+
+
+@answers("segments.whale_curve")
+def whale_curve(data: Canonical, settings: Company, economics: nw.LazyFrame[Any]) -> WhaleCurve | Unanswered:
+    """Cumulative contribution of clients ranked from the most to the least profitable.
+
+    The peak is what the company would keep without the clients that cost more than they bring;
+    contribution is margin − cost to serve, or margin where no cost to serve is known.
+
+    Parameters
+    ----------
+    economics
+        One row per client (``client_economics``).
+
+    References
+    ----------
+    Kaplan & Narayanan (2001), "Measuring and managing customer profitability".
+    """
+    knows_cost = bool(collect(economics.select(nw.col("cost_to_serve").max()))["cost_to_serve"].notna().any())
+    what = "contribution" if knows_cost else "margin"
+    earned = collect(economics.select("client_id", what).sort("client_id"))
+    served = earned[earned[what] != 0].sort_values([what, "client_id"], ascending=[False, True])
+    total = float(served[what].sum())
+    if served.empty or total <= 0:
+        return Unanswered(
+            "segments.whale_curve",
+            f"the clients' {what} adds up to {formats.money(total, settings.currency)}, so no share of it can be drawn.",
+        )
+    cumulative = served[what].cumsum() / total
+    curve = pd.DataFrame({"client_share": _ranks(len(served)), "cumulative_margin_share": cumulative.to_numpy()})
+    start = pd.DataFrame({"client_share": [0.0], "cumulative_margin_share": [0.0]})
+    steps = sorted(
+        {round(i * (len(curve) - 1) / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)} | {int(cumulative.to_numpy().argmax())}
+    )
+    loss_makers = served[served[what] < 0]
+    period = current_period(settings)
+    return WhaleCurve(
+        sentence=_whale_sentence(served[what], loss_makers[what], total, what, settings.currency),
+        table=_whale_table(served[what], total, what),
+        caption=f"Clients by {what}, {period.label}",
+        labels={"cumulative_share": f"Cumulative share of {what}"},
+        curve=pd.concat([start, curve.iloc[steps]], ignore_index=True),
+        measure=what,
+    )
+
+
+def _pools(settings: Company) -> tuple[tdabc.Pool, ...]:
+    return tuple(
+        tdabc.Pool(
+            name=pool.name,
+            cost_per_month=pool.cost_per_month,
+            practical_minutes_per_month=pool.practical_minutes_per_month,
+            channels=tuple(pool.channels),
+            departments=tuple(pool.departments),
+        )
+        for pool in settings.costs.pools
+    )
+
+
+def _cost_sentence(rates: pd.DataFrame, direct: float, currency: str, period: Period) -> str:
+    total, allocated, unused, rest = (
+        float(rates[c].sum()) for c in ("cost", "allocated_cost", "unused_cost", "not_allocated_cost")
+    )
+    if total <= 0:
+        return f"No cost is recorded between {period.label}; contacts are counted, but not priced."
+    parts = [f"{formats.money_short(allocated, currency)} ({formats.share(allocated / total)}) was used by clients"]
+    if unused > 0:
+        parts.append(f"{formats.money_short(unused, currency)} ({formats.share(unused / total)}) is capacity that nobody used")
+    if rest > 0:
+        parts.append(
+            f"{formats.money_short(rest, currency)} ({formats.share(rest / total)}) is not explained by any recorded activity"
+        )
+    over = rates.loc[rates["status"] == "overloaded", "pool"].tolist()
+    warning = f" More minutes are recorded than {formats.join(over)} can supply: check capacity or minutes." if over else ""
+    cash = f" Cash spent on contacts adds {formats.money_short(direct, currency)}." if direct > 0 else ""
+    return f"Of {formats.money_short(total, currency)} spent on the cost pools, {formats.join(parts)}.{cash}{warning}"
+
+
+def _ranks(count: int) -> list[float]:
+    return [rank / count for rank in range(1, count + 1)]
+
+
+def _whale_sentence(earned: pd.Series[float], losses: pd.Series[float], total: float, what: str, currency: str) -> str:
+    peak = float(earned[earned > 0].sum())
+    best = max(1, round(len(earned) * 0.2))
+    brought = formats.share(float(earned.iloc[:best].sum()) / total)
+    clients = f"{formats.plural(best, 'client')} ({formats.share(best / len(earned))})"
+    top = f"The best {clients} {'brings' if best == 1 else 'bring'} {brought} of the {what}"
+    if losses.empty:
+        return f"{top}; no client costs more than it brings."
+    lost, given = formats.share(len(losses) / len(earned)), formats.money_short(-float(losses.sum()), currency)
+    does = "costs more than it brings and gives" if len(losses) == 1 else "cost more than they bring and give"
+    return (
+        f"{top}; {formats.plural(len(losses), 'client')} ({lost}) {does} "
+        f"back {given} of the {formats.money_short(peak, currency)} that the others earn."
+    )
+
+
+def _whale_table(earned: pd.Series[float], total: float, what: str) -> pd.DataFrame:
+    """One row per fifth of the clients, from the best to the worst."""
+    fifth = [min(4, position * 5 // len(earned)) for position in range(len(earned))]
+    names = ["Best fifth", "Second fifth", "Third fifth", "Fourth fifth", "Worst fifth"]
+    grouped = earned.groupby(fifth).agg(["count", "sum"])
+    return pd.DataFrame(
+        {
+            "clients_ranked": [names[i] for i in grouped.index],
+            "clients": grouped["count"].to_numpy(),
+            what: grouped["sum"].to_numpy(),
+            "cumulative_share": grouped["sum"].cumsum().to_numpy() / total,
+        }
+    )
+
+
+def evenly_spread(frame: nw.LazyFrame[Any], most: int, key: str = "client_id") -> nw.LazyFrame[Any]:
+    """Every k-th row in order of ``key``, with the least k that leaves no more than ``most`` rows."""
+    count = int(collect(frame.select(n=nw.len()))["n"].iloc[0])
+    step = max(1, math.ceil(count / most))
+    if step == 1:
+        return frame
+    place = nw.col("_place").cum_sum().over(order_by=key)
+    return frame.with_columns(_place=nw.lit(1)).with_columns(_place=place).filter(nw.col("_place") % step == 0).drop("_place")

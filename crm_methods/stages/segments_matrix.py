@@ -1,0 +1,372 @@
+"""The revenue × cost-to-serve matrix, its cuts, and the strategy of every cell: a room of stage 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from crm_methods import formats
+from crm_methods.company.answers import Answer, answers
+from crm_methods.company.intake import Canonical
+from crm_methods.company.periods import current_period
+from crm_methods.company.settings import Company
+from crm_methods.company.vocabulary import STRATEGY_LABELS, segment_label
+from crm_methods.engine import collect
+from crm_methods.stages.segments import evenly_spread
+
+MAX_POINTS = 2_000
+_READINGS = {
+    "beyond_size": "beyond what a client's size usually costs",
+    "absolute": "in absolute terms",
+    "per_revenue": "per unit of revenue",
+}
+_REVENUE_AXES = {"deals": "revenue", "size": "size of the client's business", "expected": "expected revenue"}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Matrix(Answer):
+    """The revenue × cost-to-serve matrix.
+
+    ``summary`` has one row per segment: ``table`` and ``clients_share``, and ``idle_clients``, those without revenue.
+    ``cells`` (lazy) has one row per client: ``client_id``, ``axis_revenue``, ``axis_cost``, ``revenue_level``,
+    ``cost_level``, ``state``, ``segment``, ``strategy``. ``readings`` has one row per reading of the cost axis;
+    ``points`` at most 2,000 clients to draw.
+    """
+
+    cells: nw.LazyFrame[Any]
+    summary: pd.DataFrame
+    readings: pd.DataFrame
+    points: pd.DataFrame
+    revenue_cut: float
+    cost_cut: float
+    revenue_axis: str
+    cost_axis: str
+
+
+@answers("segments.matrix")
+def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], expected: nw.LazyFrame[Any] | None = None) -> Matrix:
+    """Where each client stands on revenue × cost to serve, and the strategy that follows.
+
+    A client is *costly* when its cost to serve is beyond what a client of its revenue usually costs (the residual of
+    log cost on log revenue), or by the reading that ``segments.cost_axis`` names. Equal clients land together.
+    Clients without revenue are of low revenue, and costly when they cost more than the median client.
+
+    Parameters
+    ----------
+    economics
+        One row per client (``client_economics``).
+    expected
+        ``client_id`` and ``expected_revenue``, for ``segments.revenue_axis: expected``.
+    """
+    axis = _revenue_axis(data, settings, economics, expected)
+    knows_cost = bool(collect(axis.select(nw.col("cost_to_serve").max()))["cost_to_serve"].notna().any())
+    cuts = _Cuts.of(axis, settings, knows_cost)
+    cells = axis.with_columns(axis_cost=cuts.cost_value(cuts.cost_axis), state=_state()).with_columns(
+        revenue_level=cuts.revenue_level(), cost_level=cuts.cost_level(cuts.cost_axis)
+    )
+    cells = (
+        cells.with_columns(segment=_segment(cuts))
+        .with_columns(strategy=_strategy(settings))
+        .select("client_id", "axis_revenue", "axis_cost", "revenue_level", "cost_level", "state", "segment", "strategy")
+    )
+    joined = cells.join(economics, on="client_id", how="left")
+    summary = _summary(joined)
+    return Matrix(
+        sentence=_matrix_sentence(summary, cuts, settings),
+        table=summary.drop(columns=["clients_share", "idle_clients"]),
+        caption=f"Segments, {current_period(settings).label}",
+        labels={"contribution": "Margin − cost to serve"},
+        cells=cells,
+        summary=summary,
+        readings=_readings(axis, cuts)
+        if knows_cost
+        else pd.DataFrame(columns=["reading", "clients_in_another_cell", "clients_share"]),
+        points=_points(joined),
+        revenue_cut=cuts.revenue,
+        cost_cut=cuts.cost(cuts.cost_axis),
+        revenue_axis=_REVENUE_AXES[settings.segments.revenue_axis],
+        cost_axis=cuts.cost_axis,
+    )
+
+
+def matrix_readings(found: Matrix) -> Answer:
+    """Same base, three readings: how many clients change cell when the cost axis is read differently."""
+    if found.readings.empty:
+        said = "Without cost to serve there is one axis, and nothing to read in another way."
+        return Answer(sentence=said, table=pd.DataFrame(), caption="")
+    others = found.readings[found.readings["reading"] != found.cost_axis]
+    moved = [f"{formats.number(row.clients_in_another_cell)} ({formats.share(row.clients_share)})" for row in others.itertuples()]
+    words = [f"{count} if it were read {_READINGS[reading]}" for count, reading in zip(moved, others["reading"], strict=True)]
+    sentence = f"Cost is read {_READINGS[found.cost_axis]}; clients in another cell: {formats.join(words)}."
+    table = found.readings.assign(reading=[_READINGS[r] for r in found.readings["reading"]])
+    return Answer(
+        sentence=sentence,
+        table=table,
+        caption="Same base, three readings of the cost axis",
+        labels={"clients_share": "Share of clients"},
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cuts:
+    """Cut values of both axes, and the line of usual cost: log cost = intercept + slope · log revenue."""
+
+    revenue: float
+    costs: Mapping[str, float]
+    intercept: float
+    slope: float
+    median_cost: float
+    cost_axis: str
+
+    @classmethod
+    def of(cls, axis: nw.LazyFrame[Any], settings: Company, knows_cost: bool) -> _Cuts:
+        """Medians and the regression, from sums and medians counted in the engine."""
+        buying = axis.filter(nw.col("axis_revenue") > 0)
+        revenue = settings.segments.revenue_cut
+        revenue_cut = _median(buying, "axis_revenue") if revenue == "median" else float(revenue)
+        if not knows_cost:
+            return cls(revenue_cut, {}, math.nan, math.nan, math.nan, "unknown")
+        paired = buying.filter(nw.col("cost_to_serve") > 0).with_columns(
+            lx=nw.col("axis_revenue").log(), ly=nw.col("cost_to_serve").log()
+        )
+        intercept, slope = _usual_cost(paired)
+        # Without a line of usual cost (all clients of one size, or a handful) cost is read in absolute terms.
+        chosen = (
+            settings.segments.cost_axis if math.isfinite(slope) or settings.segments.cost_axis != "beyond_size" else "absolute"
+        )
+        cuts = cls(revenue_cut, {}, intercept, slope, _median(axis.filter(nw.col("cost_to_serve") > 0), "cost_to_serve"), chosen)
+        readings = [reading for reading in _READINGS if math.isfinite(slope) or reading != "beyond_size"]
+        medians = {reading: _median(paired.with_columns(value=cuts.cost_value(reading)), "value") for reading in readings}
+        own = settings.segments.cost_cut
+        return cls(
+            revenue_cut,
+            {**medians, **({chosen: float(own)} if own != "median" else {})},
+            intercept,
+            slope,
+            cuts.median_cost,
+            chosen,
+        )
+
+    def cost(self, reading: str) -> float:
+        """The cut of one reading of the cost axis; missing where no cost is known."""
+        return self.costs.get(reading, math.nan)
+
+    def cost_value(self, reading: str) -> nw.Expr:
+        """A client's place on the cost axis; missing without revenue or cost."""
+        cost, revenue = nw.col("cost_to_serve"), nw.col("axis_revenue")
+        both = (cost > 0) & (revenue > 0)
+        safe_cost, safe_revenue = (nw.when(both).then(c).otherwise(nw.lit(1.0)) for c in (cost, revenue))
+        values = {
+            "beyond_size": safe_cost.log() - (safe_revenue.log() * self.slope + self.intercept),
+            "absolute": safe_cost,
+            "per_revenue": safe_cost / safe_revenue,
+            "unknown": nw.lit(None, nw.Float64),
+        }
+        return nw.when(both).then(values[reading]).otherwise(nw.lit(None, nw.Float64))
+
+    def revenue_level(self) -> nw.Expr:
+        """``high`` above the cut, else ``low``; missing where the axis is."""
+        if math.isnan(self.revenue):
+            return nw.lit("low")
+        return nw.when(nw.col("axis_revenue") > self.revenue).then(nw.lit("high")).otherwise(nw.lit("low"))
+
+    def cost_level(self, reading: str) -> nw.Expr:
+        """``high`` above the cut, else ``low``; a client without revenue is held against the median cost."""
+        if reading == "unknown":
+            return nw.lit("unknown")
+        cost = nw.col("cost_to_serve")
+        idle = nw.when(cost > self.median_cost).then(nw.lit("high")).otherwise(nw.lit("low"))
+        buying = nw.when(self.cost_value(reading) > self.cost(reading)).then(nw.lit("high")).otherwise(nw.lit("low"))
+        return nw.when((nw.col("axis_revenue") > 0) & (cost > 0)).then(buying).otherwise(idle)
+
+
+def _revenue_axis(
+    data: Canonical, settings: Company, economics: nw.LazyFrame[Any], expected: nw.LazyFrame[Any] | None
+) -> nw.LazyFrame[Any]:
+    """``economics`` with ``axis_revenue``: period revenue, size of the client's business, or expected revenue."""
+    match settings.segments.revenue_axis:
+        case "size":
+            size = nw.col("turnover") if data.has("clients", "turnover") else nw.col("employees")
+            sizes = data.scan("clients").select("client_id", axis_revenue=size.cast(nw.Float64).fill_null(0.0))
+            return economics.join(sizes, on="client_id", how="left")
+        case "expected" if expected is not None:
+            ahead = expected.select("client_id", axis_revenue=nw.col("expected_revenue").fill_null(0.0))
+            return economics.join(ahead, on="client_id", how="left").with_columns(nw.col("axis_revenue").fill_null(0.0))
+    return economics.with_columns(axis_revenue=nw.col("revenue"))
+
+
+def _state() -> nw.Expr:
+    """What to know of a client before any logarithm is taken."""
+    revenue, margin = nw.col("axis_revenue"), nw.col("margin")
+    return (
+        nw.when(revenue < 0).then(nw.lit("returns_exceed_purchases"))
+        .when(revenue == 0).then(nw.lit("no_revenue"))
+        .when(margin < 0).then(nw.lit("negative_margin"))
+        .otherwise(nw.lit("buying"))
+    )  # fmt: skip
+
+
+def _segment(cuts: _Cuts) -> nw.Expr:
+    if math.isnan(cuts.revenue) and cuts.cost_axis == "unknown":
+        return nw.lit("all")
+    levels = [(r, c) for r in ("high", "low") for c in ("low", "high", "unknown")]
+    segment: nw.Expr = nw.lit("low_low")
+    for revenue, cost in levels:
+        here = (nw.col("revenue_level") == revenue) & (nw.col("cost_level") == cost)
+        segment = nw.when(here).then(nw.lit(f"{revenue}_{cost}")).otherwise(segment)
+    return segment
+
+
+def _strategy(settings: Company) -> nw.Expr:
+    """The cell's strategy; where cost is not known, that of the cell with low cost."""
+    cells: dict[str, str] = {cell: follows for cell, follows in settings.segments.strategies.items()}  # noqa: C416
+    cells |= {"high_unknown": cells["high_low"], "low_unknown": cells["low_low"], "all": cells["low_low"]}
+    strategy: nw.Expr = nw.lit(cells["low_low"])
+    for segment, follows in cells.items():
+        strategy = nw.when(nw.col("segment") == segment).then(nw.lit(follows)).otherwise(strategy)
+    return strategy
+
+
+def _median(frame: nw.LazyFrame[Any], column: str) -> float:
+    value = collect(frame.select(nw.col(column).median()))[column]
+    return float(value.iloc[0]) if len(value) and pd.notna(value.iloc[0]) else math.nan
+
+
+def _usual_cost(paired: nw.LazyFrame[Any]) -> tuple[float, float]:
+    """Intercept and slope of log cost on log revenue by least squares; missing where revenue does not vary."""
+    sums = collect(
+        paired.select(
+            n=nw.len(),
+            x=nw.col("lx").mean(),
+            y=nw.col("ly").mean(),
+            xx=(nw.col("lx") * nw.col("lx")).mean(),
+            xy=(nw.col("lx") * nw.col("ly")).mean(),
+        )
+    ).iloc[0]
+    if sums["n"] < 3:
+        return math.nan, math.nan
+    spread = float(sums["xx"] - sums["x"] ** 2)
+    if spread <= 1e-12 * max(1.0, float(sums["xx"])):
+        return math.nan, math.nan
+    # Rounded, so that the order in which an engine adds up moves no client across the line.
+    slope = round(float(sums["xy"] - sums["x"] * sums["y"]) / spread, 9)
+    return round(float(sums["y"]) - slope * float(sums["x"]), 9), slope
+
+
+def _summary(joined: nw.LazyFrame[Any]) -> pd.DataFrame:
+    sums = [nw.col(c).sum() for c in ("revenue", "margin", "cost_to_serve", "contribution")]
+    known = [nw.col(c).count().alias(f"{c}_known") for c in ("margin", "cost_to_serve", "contribution")]
+    idle = nw.when(nw.col("axis_revenue") > 0).then(nw.lit(0)).otherwise(nw.lit(1)).sum().alias("idle_clients")
+    table = collect(joined.group_by("segment", "strategy").agg(nw.len().alias("clients"), idle, *sums, *known).sort("segment"))
+    for column in ("margin", "cost_to_serve", "contribution"):
+        table[column] = table[column].where(table.pop(f"{column}_known") > 0)
+    total = float(table["revenue"].sum())
+    shares = table.assign(
+        clients=table["clients"].astype("int64"),
+        idle_clients=table["idle_clients"].astype("int64"),
+        clients_share=table["clients"] / max(1, table["clients"].sum()),
+        revenue_share=table["revenue"] / total if total > 0 else math.nan,
+    )
+    columns = ["segment", "strategy", "clients", "clients_share", "idle_clients", "revenue", "revenue_share", "margin"]
+    return shares[[*columns, "cost_to_serve", "contribution"]]
+
+
+def _matrix_sentence(summary: pd.DataFrame, cuts: _Cuts, settings: Company) -> str:
+    if cuts.cost_axis == "unknown":
+        return _one_axis_sentence(summary, cuts, settings)
+    words = [_best_words(summary), _costly_words(summary, settings.currency), f"{_border_words(cuts, settings)}."]
+    idle, chosen = int(summary["idle_clients"].sum()), _REVENUE_AXES[settings.segments.revenue_axis]
+    if idle:
+        count = f"{formats.plural(idle, 'client')} without {chosen} {'counts' if idle == 1 else 'count'}"
+        words.append(f"{count} as low, and as costly where serving one costs more than serving the median client.")
+    return " ".join(word for word in words if word)
+
+
+def _one_axis_sentence(summary: pd.DataFrame, cuts: _Cuts, settings: Company) -> str:
+    clients, axis = formats.plural(int(summary["clients"].sum()), "client"), _REVENUE_AXES[settings.segments.revenue_axis]
+    if math.isnan(cuts.revenue):
+        where = f"{clients} without {axis} in the period stay in one group"
+    else:
+        where = f"{clients} are divided by {axis} alone, high above {_revenue_text(cuts.revenue, settings)}"
+    return f"{where}; no cost to serve is known, so the strategy “{STRATEGY_LABELS['cut_costs']}” can't be told apart."
+
+
+def _best_words(summary: pd.DataFrame) -> str:
+    best = summary.loc[summary["revenue"].idxmax()]
+    if pd.isna(best["revenue_share"]):
+        return f"{formats.plural(int(summary['clients'].sum()), 'client')} brought no revenue in the period."
+    share, clients = formats.share(best["revenue_share"]), formats.share(best["clients_share"])
+    return f"“{segment_label(best['segment'])}” brings {share} of revenue with {clients} of clients."
+
+
+def _costly_words(summary: pd.DataFrame, currency: str) -> str:
+    """What low revenue at high cost brings, costs and leaves; nothing where nobody is there."""
+    costly = summary[summary["segment"] == "low_high"]
+    if costly.empty:
+        return ""
+    row = costly.iloc[0]
+    brought = [f"{formats.money_short(row['revenue'], currency)} of revenue"]
+    left = ""
+    if pd.notna(row["contribution"]):
+        brought.append(f"{formats.money_short(row['margin'], currency)} of margin")
+        left = f", which leaves {formats.money_short(row['contribution'], currency)}"
+    one = row["clients"] == 1
+    cost = formats.money_short(row["cost_to_serve"], currency)
+    return (
+        f"{formats.plural(row['clients'], 'client')} in “{segment_label('low_high')}” {'brings' if one else 'bring'} "
+        f"{formats.join(brought)} and {'costs' if one else 'cost'} {cost} to serve{left}."
+    )
+
+
+def _border_words(cuts: _Cuts, settings: Company) -> str:
+    border = cuts.cost(cuts.cost_axis)
+    usual = _REVENUE_AXES[settings.segments.revenue_axis]
+    costly = {
+        "beyond_size": f"it is more than {formats.number(_times(border), 2)} times what clients of the same {usual} usually cost",
+        "absolute": f"it is above {formats.money(border, settings.currency)}",
+        "per_revenue": f"it is above {formats.share(border)} of {usual}",
+    }[cuts.cost_axis]
+    if math.isnan(border) or math.isnan(cuts.revenue):
+        return "No client has both revenue and cost to serve, so the cuts can't be drawn"
+    asked = settings.segments.cost_axis
+    instead = f" (clients are too few or too alike to read cost {_READINGS[asked]})" if asked != cuts.cost_axis else ""
+    high = f"{usual[:1].upper()}{usual[1:]} is high above {_revenue_text(cuts.revenue, settings)}"
+    return f"{high}; cost to serve is high when {costly}{instead}"
+
+
+def _times(log_ratio: float) -> float:
+    return math.exp(min(log_ratio, 50.0))
+
+
+def _revenue_text(value: float, settings: Company) -> str:
+    return formats.number(value) if settings.segments.revenue_axis == "size" else formats.money(value, settings.currency)
+
+
+def _readings(axis: nw.LazyFrame[Any], cuts: _Cuts) -> pd.DataFrame:
+    """One row per reading of the cost axis: how many clients it puts into another cell than the chosen one."""
+    levels = axis.select(*(cuts.cost_level(reading).alias(reading) for reading in cuts.costs))
+    changed = {
+        reading: nw.when(nw.col(reading) == nw.col(cuts.cost_axis)).then(nw.lit(0)).otherwise(nw.lit(1)).sum()
+        for reading in cuts.costs
+    }
+    counts = collect(levels.select(nw.len().alias("clients"), **{f"moved_{r}": e for r, e in changed.items()})).iloc[0]
+    moved = [int(counts[f"moved_{reading}"]) for reading in cuts.costs]
+    return pd.DataFrame(
+        {
+            "reading": list(cuts.costs),
+            "clients_in_another_cell": moved,
+            "clients_share": [m / max(1, int(counts["clients"])) for m in moved],
+        }
+    )
+
+
+def _points(joined: nw.LazyFrame[Any]) -> pd.DataFrame:
+    """At most 2,000 clients with both axes, evenly spread over the ids."""
+    placed = joined.filter(nw.col("axis_revenue") > 0, ~nw.col("axis_cost").is_null())
+    columns = ("client_id", "axis_revenue", "axis_cost", "cost_to_serve", "segment")
+    return collect(evenly_spread(placed.select(*columns), MAX_POINTS).sort("client_id"))

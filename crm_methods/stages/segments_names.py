@@ -1,0 +1,110 @@
+"""Whom to look at first: the clients worth most, and those that cost most beyond what they bring. A room of stage 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from crm_methods import formats
+from crm_methods.company.answers import Answer, Unanswered, answers
+from crm_methods.company.intake import Canonical
+from crm_methods.company.settings import Company
+from crm_methods.engine import collect
+
+NAMES = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranking:
+    """What a list is ordered by: the column, from which end, and how its clients are called."""
+
+    column: str
+    descending: bool
+    reason: str
+
+
+@answers("segments.matrix")
+def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any]) -> Answer | Unanswered:
+    """The ten most valuable clients, and the ten that cost most beyond what they bring, with their names.
+
+    Value is lifetime value, or expected revenue without margins, or the revenue of the period where nothing
+    can be forecast. Clients with the same figure stand in the order of their ids.
+
+    Parameters
+    ----------
+    client_segments
+        One row per client (``segments_clusters.client_segments``).
+    """
+    known = collect(
+        client_segments.select(*(nw.col(c).count() for c in ("clv", "clv_revenue", "contribution")), n=nw.len())
+    ).iloc[0]
+    worth = next((column for column in ("clv", "clv_revenue") if known[column]), "revenue")
+    rankings = [_Ranking(worth, True, "worth most")]
+    if known["contribution"]:
+        rankings.append(_Ranking("contribution", False, "costs most beyond its margin"))
+    lists = [_ranked(data, client_segments, ranking) for ranking in rankings]
+    rows = pd.concat(lists, ignore_index=True)
+    if rows.empty:
+        return Unanswered("segments.matrix", "no client has a value or a revenue to be ranked by.", ("won deals with an amount",))
+    columns = ["reason", "client", "segment", "strategy", "revenue", "contribution", worth, "alive_share"]
+    shown = rows[list(dict.fromkeys(columns))].dropna(axis="columns", how="all")
+    return Answer(
+        sentence=_sentence(client_segments, lists, worth, settings),
+        table=shown,
+        caption="Clients to look at first, the most remarkable on top",
+        labels={
+            "reason": "Why",
+            "alive_share": "Chance of still being a client",
+            "clv": f"Value, {settings.lifetime_value.horizon_months} months",
+            "clv_revenue": f"Expected revenue, {settings.lifetime_value.horizon_months} months",
+        },
+    )
+
+
+def _ranked(data: Canonical, client_segments: nw.LazyFrame[Any], ranking: _Ranking) -> pd.DataFrame:
+    """The first names of a ranking; only gains are ranked from the top, only losses from the bottom."""
+    value = nw.col(ranking.column)
+    counted = client_segments.filter(value > 0 if ranking.descending else value < 0)
+    ordered = counted.sort(ranking.column, "client_id", descending=[ranking.descending, False]).head(NAMES)
+    named = ordered.join(data.scan("clients").select("client_id", "name"), on="client_id", how="left")
+    rows = collect(named).sort_values([ranking.column, "client_id"], ascending=[not ranking.descending, True], ignore_index=True)
+    return rows.assign(
+        reason=ranking.reason,
+        client=rows["name"].fillna(rows["client_id"]),
+        alive_share=rows["p_alive"],
+    )
+
+
+def _sentence(client_segments: nw.LazyFrame[Any], lists: list[pd.DataFrame], worth: str, settings: Company) -> str:
+    words = [_best_words(client_segments, lists[0], worth, settings.currency)]
+    if len(lists) > 1:
+        words.append(_loss_words(client_segments, lists[1], settings.currency))
+    return " ".join(word for word in words if word)
+
+
+def _best_words(client_segments: nw.LazyFrame[Any], best: pd.DataFrame, worth: str, currency: str) -> str:
+    if best.empty:
+        return ""
+    what = {"clv": "value", "clv_revenue": "expected revenue", "revenue": "revenue of the period"}[worth]
+    total, held = float(collect(client_segments.select(nw.col(worth).sum()))[worth].iloc[0]), float(best[worth].sum())
+    many = "The client worth most holds" if len(best) == 1 else f"The {len(best)} clients worth most hold"
+    # Where others' values are negative, a part can be more than the whole, and a share of it would mislead.
+    share = f", {formats.share(held / total)} of the base's {what}" if total >= held else f" of {what}"
+    return f"{many} {formats.money_short(held, currency)}{share}."
+
+
+def _loss_words(client_segments: nw.LazyFrame[Any], losing: pd.DataFrame, currency: str) -> str:
+    if losing.empty:
+        return "No client costs more than its margin."
+    losses = collect(client_segments.filter(nw.col("contribution") < 0).select(nw.col("contribution").sum(), n=nw.len())).iloc[0]
+    given, count = formats.money_short(-float(losing["contribution"].sum()), currency), int(losses["n"])
+    if count == 1:
+        return f"One client costs {given} more than its margin."
+    if count <= len(losing):
+        return f"{count} clients cost {given} more than their margin."
+    of_all = formats.money_short(-float(losses["contribution"]), currency)
+    most = f"The {len(losing)} that cost most beyond their margin account for {given}"
+    return f"{most} of the {of_all} that {count} such clients give back."

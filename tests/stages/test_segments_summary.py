@@ -1,0 +1,64 @@
+"""What stage 2 leaves behind: tables, checks, headlines and the decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from crm_methods.company.answers import Answer
+from crm_methods.stages.segments_summary import conclusion, tables
+from tests.conftest import MakeCompany
+from tests.stages.small_companies import contacts_of, deals_of, loyal_and_costly
+from tests.stages.stage_two import run_stage
+
+
+def test_every_check_reconciles_and_each_table_is_unique_in_its_key(make_company: MakeCompany, tmp_path: Path):
+    made = loyal_and_costly(make_company)
+    found = run_stage(made.data, made.settings, tmp_path)
+    ended = conclusion(made.settings, found)
+
+    reconciling = [check for check in ended.checks if "forecast" not in check.name]
+    assert [check.name for check in reconciling] == [
+        "Every client has one segment and one strategy",
+        "Cost to serve reconciles to the ledger",
+        "Clients' cost adds up to the pools'",
+    ]
+    assert all(check.passed for check in reconciling)
+
+    written = tables(found)
+    assert set(written) >= {"segment_matrix", "activity_rates", "whale_curve", "lifetime_value_models", "customer_equity"}
+    for name, result in written.items():
+        assert not result.table.duplicated(list(result.key)).any(), name
+
+
+def test_headlines_are_equity_and_net_margin_and_findings_begin_with_equity(make_company: MakeCompany, tmp_path: Path):
+    made = loyal_and_costly(make_company)
+    found = run_stage(made.data, made.settings, tmp_path)
+    ended = conclusion(made.settings, found)
+    headlines = {headline.key: headline for headline in ended.headlines}
+
+    assert list(headlines) == ["customer_equity", "net_margin"]
+    assert headlines["net_margin"].value == pytest.approx(found.matrix.summary["contribution"].sum())
+    assert isinstance(found.equity, Answer)
+    assert headlines["customer_equity"].value == pytest.approx(found.equity.table.set_index("segment").loc["all", "equity"])
+    assert ended.findings[:2] == (found.equity.sentence, found.matrix.sentence)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"deals": deals_of({"a": 10.0})}, {"deals": deals_of({"a": -10.0})}, {"interactions": contacts_of({"a": 10.0})}],
+    ids=["one deal", "one return", "one contact"],
+)
+def test_a_base_of_one_client_is_concluded_without_a_headline_it_can_not_have(
+    make_company: MakeCompany, tmp_path: Path, given: dict[str, pd.DataFrame]
+):
+    made = make_company(given)
+    found = run_stage(made.data, made.settings, tmp_path)
+    ended = conclusion(made.settings, found)
+
+    assert "segment_matrix" in tables(found)
+    assert "1 client" in ended.decision
+    assert ended.headlines == ()
+    assert "nan" not in " ".join([*ended.findings, ended.decision]).lower().split()
