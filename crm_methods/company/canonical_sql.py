@@ -142,7 +142,9 @@ def merged_clients(sql: duckdb.DuckDBPyConnection) -> int:
     """How many accepted clients a decision merges into another; to be asked before ``complete``."""
     if not {"clients", "merges"} <= _tables(sql):
         return 0
-    ((count,),) = sql.execute("SELECT count(*) FROM canon_clients WHERE client_id IN (SELECT client_id FROM canon_merges)").fetchall()
+    ((count,),) = sql.execute(
+        "SELECT count(*) FROM canon_clients WHERE client_id IN (SELECT client_id FROM canon_merges)"
+    ).fetchall()
     return int(count)
 
 

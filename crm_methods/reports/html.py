@@ -153,7 +153,11 @@ def render_index(
         headlines=[_headline(key, stages) for key in HEADLINES],
         matrix=_matrix(segment_matrix, facts.currency) if segment_matrix is not None else None,
         reconciliation=Markup(
-            table_html(mask.frame(reconciliation), "Rows and amounts: source = accepted + rejected + later than the as-of day + exact repetitions", facts.currency)
+            table_html(
+                mask.frame(reconciliation),
+                "Rows and amounts: source = accepted + rejected + later than the as-of day + exact repetitions",
+                facts.currency,
+            )
         )
         if reconciliation is not None
         else None,

@@ -267,7 +267,11 @@ def code_hash(stage: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the kit and of what computes its numbers."""
-    return {"crm_methods": crm_methods.__version__, "python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
+    return {
+        "crm_methods": crm_methods.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _VERSIONS},
+    }
 
 
 def peak_memory_mb() -> float:

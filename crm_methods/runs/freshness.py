@@ -83,9 +83,7 @@ def states_of(plans: Mapping[str, StagePlan], place: Workplace, company_folder: 
     return states
 
 
-def note_execution(
-    plan: StagePlan, place: Workplace, facts: Mapping[str, Any], outputs: Iterable[Path], seconds: float
-) -> None:
+def note_execution(plan: StagePlan, place: Workplace, facts: Mapping[str, Any], outputs: Iterable[Path], seconds: float) -> None:
     """Note what a finished stage was made of and what it left, so that the next run can tell whether it is fresh."""
     files = {str(path.relative_to(place.work)): _stamp(path) for path in outputs}
     record = {

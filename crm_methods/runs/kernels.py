@@ -219,8 +219,7 @@ def cause_of(error: Exception) -> tuple[str, str]:
     if name == "ModuleNotFoundError":
         return cause, "Install what is missing, and run again."
     return cause, (
-        "The kit does not foresee this case; the notebook kept has the whole trace. "
-        "Running again continues with this stage."
+        "The kit does not foresee this case; the notebook kept has the whole trace. Running again continues with this stage."
     )
 
 

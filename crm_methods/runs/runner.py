@@ -233,9 +233,7 @@ def _facts_of(plan: StagePlan, place: Workplace) -> Mapping[str, Any]:
     return facts
 
 
-def _failure(
-    current: _Run, stage: str, position: Position, error: Exception, pseudonyms: Pseudonyms | None
-) -> StageError:
+def _failure(current: _Run, stage: str, position: Position, error: Exception, pseudonyms: Pseudonyms | None) -> StageError:
     from crm_methods.runs.kernels import cause_of
 
     cause, remedy = cause_of(error)

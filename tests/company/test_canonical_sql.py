@@ -120,7 +120,9 @@ def test_a_status_that_no_one_declared_is_a_reject(bring: BringIn):
 
 
 def test_a_merged_client_becomes_the_client_it_is_merged_into(make_company: MakeCompany):
-    deals = pd.DataFrame({"deal_id": list("123"), "client_id": ["a", "b", "c"], "closed_on": "2025-05-01", "amount": [1.0, 2.0, 4.0]})
+    deals = pd.DataFrame(
+        {"deal_id": list("123"), "client_id": ["a", "b", "c"], "closed_on": "2025-05-01", "amount": [1.0, 2.0, 4.0]}
+    )
     clients = pd.DataFrame({"client_id": list("abc"), "name": ["Alpha", "Alfa", "Alpha Ltd"], "parent_id": [None, None, "b"]})
     merges = pd.DataFrame({"client_id": ["b", "c"], "into": ["a", "b"], "decided_by": "Ann"})
     data = make_company({"deals": deals, "clients": clients, "merges": merges}).data

@@ -34,7 +34,13 @@ def test_a_company_without_a_plan_gets_the_kits(tmp_path: Path):
     plan = read_contacts(tmp_path)
 
     assert plan.is_default
-    assert {occasion.name for _, occasion in plan.content.occasions} >= {"open_problem", "contract_end", "review", "survey", "reactivation"}
+    assert {occasion.name for _, occasion in plan.content.occasions} >= {
+        "open_problem",
+        "contract_end",
+        "review",
+        "survey",
+        "reactivation",
+    }
 
 
 def test_the_companys_own_plan_comes_first(tmp_path: Path):
@@ -66,7 +72,9 @@ def test_an_occasion_has_a_sentence_for_every_client_it_fits(tmp_path: Path):
     with pytest.raises(SettingsError, match="facts that some clients lack in every sentence"):
         read_contacts(_folder(tmp_path, PLAN.replace("Ask {client}.", "Ask about {industry}.")))
 
-    known = PLAN.replace("Ask {client}.", "Ask about {industry}.").replace("title: Call", "title: Call\n        when: {known: [industry]}")
+    known = PLAN.replace("Ask {client}.", "Ask about {industry}.").replace(
+        "title: Call", "title: Call\n        when: {known: [industry]}"
+    )
     assert read_contacts(_folder(tmp_path, known)).content.actions
 
 

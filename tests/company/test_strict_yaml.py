@@ -15,8 +15,8 @@ class Pool(Settings):
 
 class Plan(Settings):
     title: str
-    words: dict[str, str] = {}  # noqa: RUF012
-    pools: list[Pool] = []  # noqa: RUF012
+    words: dict[str, str] = {}
+    pools: list[Pool] = []
 
 
 def load(folder: Path, text: str | bytes) -> Plan:

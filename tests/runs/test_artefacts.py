@@ -41,8 +41,11 @@ def test_opening_a_stage_again_takes_back_that_it_happened(stage: artefacts.Stag
 def test_every_wrong_parameter_is_refused_at_once_with_the_nearest_name(company: Path, tmp_path: Path) -> None:
     with pytest.raises(ParameterError) as refused:
         artefacts.open_stage(
-            "segments", company=str(company), run_dir=str(tmp_path / "work"),
-            horizon_month=24, holdout_months="6",
+            "segments",
+            company=str(company),
+            run_dir=str(tmp_path / "work"),
+            horizon_month=24,
+            holdout_months="6",
         )
     assert 'Did you mean "horizon_months"?' in str(refused.value)
     assert "segments.holdout_months" in str(refused.value)

@@ -76,24 +76,68 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     ids = ["c1", "c2", "c3"]
     tables = {
-        "clients": pd.DataFrame({"client_id": ids, "name": HOSTILE, "industry": ["telecom", "retail", "=1+1"], "employees": [900, 40, 5],
-                                 "owner": ["@owner", "Ann Lee", "Ann Lee"], "email": ["one@a.example", "two@b.example", "three@c.example"]}),
-        "contact_persons": pd.DataFrame({"person_id": ["p1", "p2", "p3"], "client_id": ids, "name": ["-2+3", "Bo Ek", "Cy Oz"],
-                                         "role": "buyer", "email": ["p1@a.example", "p2@b.example", "p3@c.example"], "consent_email": True}),
-        "deals": pd.DataFrame({"deal_id": [f"d{i}" for i in range(9)], "client_id": ids * 3,
-                               "closed_on": [dt.date(2025, 1 + i, 10) for i in range(9)], "amount": [100.0 * (i + 1) for i in range(9)],
-                               "cost": [60.0 * (i + 1) for i in range(9)]}),
-        "interactions": pd.DataFrame({"interaction_id": [f"i{i}" for i in range(6)], "client_id": ids * 2,
-                                      "started_at": [f"2025-0{i + 2}-05 09:00:00" for i in range(6)], "channel": ["phone", "email"] * 3,
-                                      "kind": ["service", "complaint"] * 3, "department": "support", "skill": "first line",
-                                      "topic": ["<b>modem</b>", "invoice", "=cmd"] * 2, "handling_minutes": [10.0 + i for i in range(6)],
-                                      "first_response_at": [f"2025-0{i + 2}-05 10:00:00" for i in range(6)]}),
-        "surveys": pd.DataFrame({"response_id": ["s1", "s2", "s3"], "client_id": ids, "answered_on": dt.date(2025, 6, 1), "nps": [9, 3, 7], "csat": [5, 2, 4],
-                                 "comment": HOSTILE}),
-    }  # fmt: skip
+        "clients": pd.DataFrame(
+            {
+                "client_id": ids,
+                "name": HOSTILE,
+                "industry": ["telecom", "retail", "=1+1"],
+                "employees": [900, 40, 5],
+                "owner": ["@owner", "Ann Lee", "Ann Lee"],
+                "email": ["one@a.example", "two@b.example", "three@c.example"],
+            }
+        ),
+        "contact_persons": pd.DataFrame(
+            {
+                "person_id": ["p1", "p2", "p3"],
+                "client_id": ids,
+                "name": ["-2+3", "Bo Ek", "Cy Oz"],
+                "role": "buyer",
+                "email": ["p1@a.example", "p2@b.example", "p3@c.example"],
+                "consent_email": True,
+            }
+        ),
+        "deals": pd.DataFrame(
+            {
+                "deal_id": [f"d{i}" for i in range(9)],
+                "client_id": ids * 3,
+                "closed_on": [dt.date(2025, 1 + i, 10) for i in range(9)],
+                "amount": [100.0 * (i + 1) for i in range(9)],
+                "cost": [60.0 * (i + 1) for i in range(9)],
+            }
+        ),
+        "interactions": pd.DataFrame(
+            {
+                "interaction_id": [f"i{i}" for i in range(6)],
+                "client_id": ids * 2,
+                "started_at": [f"2025-0{i + 2}-05 09:00:00" for i in range(6)],
+                "channel": ["phone", "email"] * 3,
+                "kind": ["service", "complaint"] * 3,
+                "department": "support",
+                "skill": "first line",
+                "topic": ["<b>modem</b>", "invoice", "=cmd"] * 2,
+                "handling_minutes": [10.0 + i for i in range(6)],
+                "first_response_at": [f"2025-0{i + 2}-05 10:00:00" for i in range(6)],
+            }
+        ),
+        "surveys": pd.DataFrame(
+            {
+                "response_id": ["s1", "s2", "s3"],
+                "client_id": ids,
+                "answered_on": dt.date(2025, 6, 1),
+                "nps": [9, 3, 7],
+                "csat": [5, 2, 4],
+                "comment": HOSTILE,
+            }
+        ),
+    }
     for name, rows in tables.items():
         rows.to_csv(folder / f"{name}.csv", index=False)
-    told = {"company": "Tiny <Co>", "as_of": dt.date(2025, 12, 31), "currency": "EUR", "tables": {name: {"file": f"{name}.csv"} for name in tables}}
+    told = {
+        "company": "Tiny <Co>",
+        "as_of": dt.date(2025, 12, 31),
+        "currency": "EUR",
+        "tables": {name: {"file": f"{name}.csv"} for name in tables},
+    }
     (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
     return folder
 

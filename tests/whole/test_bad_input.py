@@ -25,7 +25,13 @@ DEALS = pd.DataFrame(
 def _company(folder: Path, deals: pd.DataFrame = DEALS, **settings: object) -> Path:
     folder.mkdir()
     deals.to_csv(folder / "deals.csv", index=False)
-    told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", "tables": {"deals": {"file": "deals.csv"}}, **settings}
+    told = {
+        "company": "Example",
+        "as_of": dt.date(2025, 12, 31),
+        "currency": "EUR",
+        "tables": {"deals": {"file": "deals.csv"}},
+        **settings,
+    }
     (folder / "company.yml").write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
     return folder
 
@@ -34,7 +40,9 @@ def _refused(folder: Path, *arguments: str) -> str:
     """The message of a run that must not begin."""
     reports = folder.parent / "reports"
     command = [sys.executable, "-m", "crm_methods.runs.cli", "run", str(folder), "--reports", str(reports), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "CRM_METHODS_REPORTS": str(reports)})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "CRM_METHODS_REPORTS": str(reports)}
+    )
     output = done.stdout + done.stderr
 
     assert done.returncode == 1, output
@@ -44,7 +52,9 @@ def _refused(folder: Path, *arguments: str) -> str:
 
 
 def test_settings_name_every_fault_at_once(tmp_path: Path):
-    folder = _company(tmp_path / "a", curency="EUR", seed="seven", tables={"deals": {"file": "deals.csv"}, "clients": {"file": "clients.csv"}})
+    folder = _company(
+        tmp_path / "a", curency="EUR", seed="seven", tables={"deals": {"file": "deals.csv"}, "clients": {"file": "clients.csv"}}
+    )
     message = _refused(folder)
 
     assert 'Did you mean "currency"?' in message

@@ -116,7 +116,9 @@ def test_cdnows_figures_are_headed_revenue(cdnow: Run):
     assert segments["clv"].isna().all()
     assert segments["clv_revenue"].notna().any()
     assert "clv_revenue" in next(csv.reader((cdnow.folder / "clients.csv").open(encoding="utf-8-sig")))
-    assert "Customer equity" not in re.sub(r"<details.*?</details>", "", (cdnow.folder / "2_segments.html").read_text(), flags=re.DOTALL)
+    assert "Customer equity" not in re.sub(
+        r"<details.*?</details>", "", (cdnow.folder / "2_segments.html").read_text(), flags=re.DOTALL
+    )
 
 
 PUBLISHED = {
@@ -167,7 +169,9 @@ def test_meridians_exact_duplicates_are_found(meridian: Run):
     truth = json.loads((meridian.company / "truth.json").read_text(encoding="utf-8"))
     planted = {frozenset(pair) for pair in _pairs(truth["duplicates"]["exact"])}
     known = planted | {frozenset(pair) for pair in _pairs(truth["duplicates"]["variants"])}
-    found = {frozenset(pair) for pair in meridian.table("client_duplicates")[["client_id", "duplicate_of"]].itertuples(index=False)}
+    found = {
+        frozenset(pair) for pair in meridian.table("client_duplicates")[["client_id", "duplicate_of"]].itertuples(index=False)
+    }
 
     assert len(found & known) / len(found) >= 0.9
     assert planted <= found

@@ -138,7 +138,9 @@ def colours(groups: Sequence[str]) -> dict[str, str]:
 
 def wrap(label: object, width: int = 26) -> str:
     """A label broken into at most three lines of about ``width`` characters."""
-    return "\n".join(textwrap.wrap(str(label), width, max_lines=3, placeholder=" …", break_long_words=len(str(label)) > 2 * width))
+    return "\n".join(
+        textwrap.wrap(str(label), width, max_lines=3, placeholder=" …", break_long_words=len(str(label)) > 2 * width)
+    )
 
 
 def format_axis(axis: Any, form: Formatter, ticks: int = 6) -> None:
