@@ -29,7 +29,7 @@ report: $(STAMP) ## set up, and run all six stages of COMPANY (default data/meri
 	@$(BIN)/crm-methods run $(COMPANY) $(ARGS)
 
 test: $(STAMP) ## set up, and pass the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

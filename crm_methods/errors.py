@@ -49,6 +49,14 @@ class Fault:
         return f"{self.where}: found {self.found}, expected {self.expected}.{remedy}"
 
 
+@dataclass(frozen=True, slots=True)
+class ToldFault(Fault):
+    """A fault whose ``found`` is a whole sentence, as an error has told it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}"
+
+
 @dataclass(slots=True)
 class Faults:
     """Collects faults so that the user hears of all of them in one message."""
@@ -58,6 +66,10 @@ class Faults:
     def add(self, where: str, found: str, expected: str, remedy: str = "") -> None:
         """Note one fault."""
         self.items.append(Fault(where, found, expected, remedy))
+
+    def tell(self, where: str, sentence: str) -> None:
+        """Note one fault that an error has already told in full."""
+        self.items.append(ToldFault(where, sentence, ""))
 
     def __bool__(self) -> bool:
         return bool(self.items)

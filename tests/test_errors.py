@@ -33,6 +33,13 @@ def test_all_faults_are_raised_together_in_the_order_they_were_found():
     )
 
 
+def test_what_an_error_has_told_in_full_is_not_said_twice():
+    faults = Faults()
+    faults.tell("tables.deals", "deals.csv: found an empty file, expected rows.")
+    with pytest.raises(IntakeError, match=r"- tables\.deals: deals\.csv: found an empty file, expected rows\.$"):
+        faults.raise_if_any(IntakeError, "Bad files:")
+
+
 def test_a_fault_cannot_be_changed():
     with pytest.raises(AttributeError):
         Fault("a", "b", "c").where = "d"  # type: ignore[misc]

@@ -173,9 +173,8 @@ def _merge_clients(sql: duckdb.DuckDBPyConnection) -> None:
     for table in TABLES.values():
         for column in ("client_id", "parent_id", "referred_by"):
             if table.column(column) is not None and table.name != "merges" and (table.name, column) != ("clients", "client_id"):
-                sql.execute(
-                    f"UPDATE canon_{table.name} SET {column} = into_id FROM merged WHERE canon_{table.name}.{column} = merged.client_id"
-                )
+                name = f"canon_{table.name}"
+                sql.execute(f"UPDATE {name} SET {column} = into_id FROM merged WHERE {name}.{column} = merged.client_id")
     sql.execute("DELETE FROM canon_clients WHERE client_id IN (SELECT client_id FROM merged)")
     sql.execute("DROP TABLE merged")
 

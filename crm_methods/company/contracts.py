@@ -178,7 +178,8 @@ _TABLES = (
         _col("person_id", "t", "The person", "contacts.response"),
         _col("deal_id", "t", "The deal it concerns", "segments.cost_to_serve"),
         _col("started_at", "ts", "When it began or was received",
-             "segments.cost_to_serve processes.service_level processes.open_requests processes.hours_needed processes.capacity relationships.complaints "
+             "segments.cost_to_serve processes.service_level processes.open_requests processes.hours_needed processes.capacity "
+             "relationships.complaints "
              "relationships.time_to_solve contacts.mix", required=True),
         _col("channel", "t", "Means: visit, phone, email, portal …", "contacts.mix contacts.matrix segments.cost_to_serve"),
         _col("direction", "t", "Direction: in (from the client) or out", "contacts.mix", values="in out"),
@@ -194,7 +195,8 @@ _TABLES = (
              "segments.cost_to_serve processes.hours_needed processes.capacity contacts.mix",
              minimum=0, maximum=100_000),
         _col("direct_cost", "m", "Cost that is not time: travel, parts, gifts", "segments.cost_to_serve contacts.mix"),
-        _col("first_response_at", "ts", "When the client got the first answer", "processes.service_level processes.open_requests"),
+        _col("first_response_at", "ts", "When the client got the first answer",
+             "processes.service_level processes.open_requests"),
         _col("resolved_at", "ts", "When it was solved; empty while open",
              "processes.service_level processes.open_requests relationships.time_to_solve offers.packages"),
         _col("reopened", "b", "Whether it was opened again", "processes.service_level"),

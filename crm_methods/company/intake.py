@@ -94,7 +94,7 @@ def input_hash(company: Company, company_folder: Path) -> str:
         try:
             digest.update(_sha256(locate(source, company_folder)).encode())
         except IntakeError as error:
-            faults.add(f"tables.{name}", str(error).rstrip("."), "a file that can be read")
+            faults.tell(f"tables.{name}", str(error))
         except OSError as error:
             faults.add(f"tables.{name}", f'no readable file "{source.file}" ({error.strerror})', "a file that can be read")
     faults.raise_if_any(IntakeError, _title(company))
@@ -174,7 +174,7 @@ def _read_table(
         formats = merged(source.formats, company.formats)
         raw = read_raw(sql, f"raw_{name}", source, formats, path, scratch)
     except IntakeError as error:
-        faults.add(f"tables.{name}", str(error).rstrip("."), "a file that can be read")
+        faults.tell(f"tables.{name}", str(error))
         return []
     if source.reshape is not None and name == "deals":
         wide, noted = _unpivot(sql, raw, source.reshape.unpivot, path.name, faults), len(faults.items)

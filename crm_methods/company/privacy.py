@@ -36,6 +36,7 @@ _SHORTEST_NUMBER = 6
 _MAX_VALUES = 20_000_000
 _WORD = re.compile(r"\w+")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+_PHONE = re.compile(r"(?<![\w+])\+\d(?:[ ()/-]{0,2}\d){8,14}(?!\w)")
 _NAMELIKE_SHARE = 0.1
 
 
@@ -57,7 +58,7 @@ class Pseudonyms:
         return f"{_KINDS[kind]} {b32encode(digest)[:8].decode()}"
 
     def text(self, text: str) -> str:
-        """``text`` with every known personal value in it, and every e-mail address, replaced."""
+        """``text`` with every known personal value in it, and every e-mail address and international phone number, replaced."""
         if text in self.known:
             return self.of(self.known[text], text)
         result, position = [], 0
@@ -69,7 +70,8 @@ class Pseudonyms:
                 result += [text[position:begin], self.of(self.known[value], value)]
                 position = begin + len(value)
         replaced = "".join([*result, text[position:]])
-        return _EMAIL.sub(lambda found: self.of("email", found[0]), replaced)
+        replaced = _EMAIL.sub(lambda found: self.of("email", found[0]), replaced)
+        return _PHONE.sub(lambda found: self.of("phone", found[0]), replaced)
 
     def frame(self, data: pd.DataFrame) -> pd.DataFrame:
         """``data`` with personal columns, and every known value in other texts and in headings, replaced."""

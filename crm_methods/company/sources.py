@@ -65,13 +65,11 @@ def locate(source: Source, folder: Path) -> Path:
     package, _, inside = source.package.partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise IntakeError(
-            f'tables: found the source "package: {source.package}", expected an installed package. Install {package}.'
-        )
+        raise IntakeError(f'found the source "package: {source.package}", expected an installed package. Install {package}.')
     root = Path(spec.submodule_search_locations[0]).resolve()
     path = (root / inside).resolve()
     if not path.is_relative_to(root) or not path.is_file():
-        raise IntakeError(f'tables: found no file "{inside}" in the package {package}.')
+        raise IntakeError(f'found no file "{inside}" in the package {package}, expected one of its data files.')
     return path
 
 

@@ -69,7 +69,7 @@ def read_yaml(path: Path, model: type[ModelT], also: Callable[[Mapping[str, Any]
     except OSError as error:
         raise SettingsError(f"{path}: found a file that can't be opened ({error.strerror}).") from None
     if not isinstance(raw, dict):
-        raise SettingsError(f"{path}: found {kind_of(raw)}, expected keys with values, such as `company: …`.")
+        raise SettingsError(f"{path}: found {kind_of(raw)}, expected keys with values, such as `key: value`.")
     faults = Faults()
     _note_repeated_keys(faults, path, root, set())
     read: ModelT | None = None
@@ -140,6 +140,8 @@ def _add_faults(faults: Faults, path: Path, model: type[Settings], root: Any, er
 def expectation(item: Mapping[str, Any]) -> str:
     """What a key's value should have been, from one entry of pydantic's errors."""
     message = str(item["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        return _PATTERNS.get(item["ctx"]["pattern"], message)
     return _EXPECTED.get(item["type"], message)
 
 
@@ -148,6 +150,11 @@ _EXPECTED = {
     "bool_type": "true or false", "list_type": "a list", "dict_type": "a block of keys", "model_type": "a block of keys",
     "date_type": "a date such as 2025-12-31", "too_short": "at least one",
 }  # fmt: skip
+_PATTERNS = {
+    r"^\d+(\.\d+)?\s?[KMGT]i?B$": "an amount of memory such as 4GB or 512MB",
+    r"^[a-z][a-z0-9_]*$": "a name of small letters, digits and _ that begins with a letter",
+    "^[A-Z]{3}$": "a currency as three capital letters, such as EUR",
+}
 
 
 def _remedy(value: Any, wanted: str) -> str:

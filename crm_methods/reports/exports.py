@@ -161,11 +161,14 @@ def segment_matrix(client_segments: nw.LazyFrame[Any]) -> pd.DataFrame:
     """
     sums = _present(client_segments, ("revenue", "contribution"))
     firsts = _present(client_segments, ("strategy",))
+    marks = {f"{c}_known": (~nw.col(c).is_null()).cast(nw.Int64) for c in sums}
     found = collect(
-        client_segments.group_by("segment").agg(
-            nw.len().alias("clients"), *[nw.col(c).sum() for c in sums], *[nw.col(c).min() for c in firsts]
-        )
+        client_segments.with_columns(**marks)
+        .group_by("segment")
+        .agg(nw.len().alias("clients"), *[nw.col(c).sum() for c in (*sums, *marks)], *[nw.col(c).min() for c in firsts])
     )
+    # The sum of nothing known is zero to the engine; to the reader it is not known.
+    found = found.assign(**{c: found[c].where(found[f"{c}_known"] > 0) for c in sums})
     order = {segment: place for place, segment in enumerate(SEGMENT_LABELS)}
     known = found.dropna(subset=["segment"]).assign(place=lambda rows: rows["segment"].map(order).fillna(len(order)))
     columns = ("segment", "clients", "revenue", "contribution", "strategy")

@@ -49,6 +49,7 @@ class Presenter:
         self._pseudonyms = pseudonyms or NoPseudonyms()
         self._figures = itertools.count(1)
         self._tables = itertools.count(1)
+        self._open: set[tuple[str, str]] = set()
 
     def answer(self, answer: Answer | Unanswered, chart: Chart | DrawAnswer | None = None) -> None:
         """Show a result: its sentence, its figure if it has one, and its table.
@@ -86,11 +87,20 @@ class Presenter:
         self._display(self._sentence(text), text)
 
     def unanswered(self, unanswered: Unanswered) -> None:
-        """Show that a question stays open, why, and which data would answer it."""
+        """Show that a question stays open, why, and which data would answer it; a second time, only what it waits for."""
+        question = self._text(QUESTIONS[unanswered.question].text)
+        if (unanswered.question, unanswered.reason) in self._open:
+            self._display(
+                '<aside class="open-question"><p class="open-title">Not enough data</p>'
+                f"<p>This waits for the same data as <strong>{question}</strong> above.</p></aside>",
+                unanswered.sentence,
+            )
+            return
+        self._open.add((unanswered.question, unanswered.reason))
         helps = "".join(f"<li>{self._text(data)}</li>" for data in unanswered.would_help)
         self._display(
             '<aside class="open-question"><p class="open-title">Not enough data</p>'
-            f"<p><strong>{self._text(QUESTIONS[unanswered.question].text)}</strong> "
+            f"<p><strong>{question}</strong> "
             f"This can't be answered: {self._text(unanswered.reason)}</p>"
             + (f"<p>What would answer it:</p><ul>{helps}</ul>" if helps else "")
             + "</aside>",
@@ -234,7 +244,8 @@ def _numeric_text(column: str, value: Any, largest: float, currency: str) -> str
     if _is_missing(value):
         return formats.NOTHING
     if column == "share" or column.endswith("_share"):
-        return formats.share(float(value), 1 if largest < 0.1 else 0)
+        # A cumulative share stands beside the shares it adds up, and is as exact.
+        return formats.share(float(value), 1 if largest < (0.2 if column.startswith("cumulative_") else 0.1) else 0)
     if formats.is_money_column(column):
         return formats.money(float(value), currency, 2 if largest < 100 else 0)
     return formats.number(float(value), 3 if largest < 1 else 2 if largest < 100 else 1 if largest < 10_000 else 0)

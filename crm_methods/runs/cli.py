@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import errno
+import logging
 import os
 import re
 import sys
@@ -15,6 +17,10 @@ from crm_methods.errors import CrmError, ParameterError, did_you_mean
 
 INTERRUPTED = 130
 _COMMANDS = ("run", "status", "open")
+# What the user's disk refuses; any other OSError is a fault of the kit and shows its trace.
+_REFUSALS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+)
 _EXAMPLES = """examples:
   crm-methods run data/meridian
   crm-methods run meridian --set segments.horizon_months=24 --set contacts.budget=60000
@@ -45,11 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_printable(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        # The notebook's client is cut off in mid-cell; what asyncio has to say of that is of no use to the user.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         print("stopped; nothing half-written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output (head, less) has gone; what was left to say is not wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        where = f"{error.filename}: found a place" if error.filename else "Found a disk"
+        remedy = "Make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Choose another folder or change its permissions"
+        text = f"{where} that can't be written or read ({error.strerror}). {remedy}, and run again; the last report is unchanged."
+        print(_printable(text), file=sys.stderr)
         return 1
 
 
@@ -109,7 +125,8 @@ def _run(options: argparse.Namespace, reports: Path | None) -> int:
         for state in result.open:
             _say(f"  {state.stage}: {state.condition}{f' ({state.why})' if state.why else ''}")
         _say(f"Finish and publish with: crm-methods run {options.company}")
-        return 0
+        # A part of the cycle was asked for and done; a whole run that does not publish must not pass for success.
+        return 0 if options.stages else 1
     if not result.executed:
         _say("Every stage is fresh; --force repeats them.")
     _say(f"Report: {relative(result.index)}")

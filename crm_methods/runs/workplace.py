@@ -114,7 +114,13 @@ def locked(place: Workplace) -> Iterator[None]:
         Another process is running this company.
     """
     missing = [folder for folder in (place.hidden, *place.hidden.parents) if not folder.exists()]
-    place.hidden.mkdir(parents=True, exist_ok=True)
+    try:
+        place.hidden.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(
+            f"{relative(place.root)}: found a place where no folder can be made ({error.strerror}), expected one for reports. "
+            "Choose another with --reports."
+        ) from None
     path = place.hidden / "lock"
     handle = _acquire(path)
     try:

@@ -251,7 +251,8 @@ def _reconciliation_sentence(totals: pd.DataFrame, settings: Company) -> str:
     clients = totals[totals["table"] == "clients"]
     merged = int(clients["merged_rows"].sum())
     if merged:
-        text += f" {formats.plural(merged, 'client')} {'was' if merged == 1 else 'were'} merged into another, as decided in the table merges."
+        were = "was" if merged == 1 else "were"
+        text += f" {formats.plural(merged, 'client')} {were} merged into another, as decided in the table merges."
     created = int((clients["canonical_rows"] - clients["accepted_rows"]).sum()) + merged
     named = f" {formats.plural(created, 'client')} {'is' if created == 1 else 'are'} named only by other tables."
     return text + (named if created else "")

@@ -16,7 +16,7 @@ from crm_methods.engine import collect
 from crm_methods.stages.client_base import Reconciliation
 from crm_methods.stages.client_base_bridge import RevenueBridge
 from crm_methods.stages.client_base_duplicates import Duplicates
-from crm_methods.stages.client_base_fields import WHOLE_TABLE, place_of
+from crm_methods.stages.client_base_fields import WHOLE_TABLE, in_words, place_of
 from crm_methods.stages.client_base_flow import Cohorts, Concentration, MonthlyFlow
 from crm_methods.stages.client_base_gaps import Completeness, DataRequests, Gaps
 from crm_methods.stages.client_base_spellings import Spellings
@@ -150,7 +150,8 @@ def _decision(
     steps = [] if intake.is_reconciled else ["clear up why the control totals differ before any figure is used"]
     if isinstance(gaps, Gaps) and len(gaps.ranked):
         worst = gaps.ranked.iloc[0]
-        what = f"the table {worst['table']}" if worst["column"] == WHOLE_TABLE else place_of(worst["table"], worst["column"])
+        place = place_of(worst["table"], worst["column"])
+        what = f"the table {worst['table']}" if worst["column"] == WHOLE_TABLE else in_words(place)
         steps.append(f"supply {what} first")
     if isinstance(requests, DataRequests) and len(requests.requests):
         steps.append(f"send the account managers their {formats.plural(len(requests.requests), 'request')} (data_requests.csv)")

@@ -63,6 +63,14 @@ def place_of(table: str, column: str) -> str:
     return f"{table} {column}" if column in {AT_LEAST_ONE, WHOLE_TABLE} else f"{table}.{column}"
 
 
+def in_words(place: str) -> str:
+    """A column's place for a reader who does not know the tables, with the place itself to look up."""
+    table, dot, column = place.partition(".")
+    if not dot:
+        return place
+    return f"{column.removesuffix('_*').replace('_', ' ')} of {table.replace('_', ' ')} ({place})"
+
+
 def _fields(block: str, table: str, *columns: str) -> tuple[Field, ...]:
     return tuple(Field(block, table, tuple(column.split("|"))) for column in columns)
 

@@ -19,7 +19,7 @@ from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import STAGES
 from crm_methods.engine import as_float, collect
 from crm_methods.stages.client_base import SIZE_CLASSES
-from crm_methods.stages.client_base_fields import BLOCKS, FIELDS, WHOLE_TABLE, Field, asked, place_of
+from crm_methods.stages.client_base_fields import BLOCKS, FIELDS, WHOLE_TABLE, Field, asked, in_words, place_of
 
 REQUEST_REVENUE_SHARE = 0.8
 """Account managers are asked about the largest clients, down to this share of revenue …"""
@@ -345,14 +345,14 @@ def _completeness_sentence(every: pd.DataFrame, is_weighted: bool) -> str:
         named = formats.join(empty) if len(empty) <= 4 else f"{', '.join(empty[:3])} and others"
         return f"{text} {formats.plural(len(empty), 'field')} {'is' if len(empty) == 1 else 'are'} filled in nowhere ({named})."
     worst = fields.iloc[0]
-    return f"{text} The weakest field is {worst['field']} ({formats.share(worst['filled_revenue_share'])})."
+    return f"{text} The weakest field is {in_words(worst['field'])}: {formats.share(worst['filled_revenue_share'])}."
 
 
 def _gaps_sentence(ranked: pd.DataFrame, is_weighted: bool, settings: Company) -> str:
     if ranked.empty:
         return "No gap harms a question that is asked."
     worst, of = ranked.iloc[0], ""
-    what = place_of(worst["table"], worst["column"])
+    what = in_words(place_of(worst["table"], worst["column"]))
     if worst["column"] == WHOLE_TABLE:
         what = f"the table {worst['table']}, which is not there"
     if is_weighted:

@@ -155,7 +155,8 @@ def budget(
         covers=content.budget_covers,
         hours=hours,
     )
-    return replace(found_budget, sentence=_sentence(found_budget, plan, settings.currency, found.clients))
+    sentence = _sentence(found_budget, plan, settings.currency, found.clients, _assumed(costs, plan))
+    return replace(found_budget, sentence=sentence)
 
 
 @answers("contacts.budget")
@@ -248,10 +249,18 @@ def _free_hours(capacity: pd.DataFrame | None, work: pd.DataFrame, skills: dict[
     return free.rename("free_hours").rename_axis("skill").reset_index()
 
 
-def _sentence(found: Budget, plan: Plan[ContactsPlan], currency: str, clients: int) -> str:
+def _assumed(costs: UnitCosts, plan: Plan[ContactsPlan]) -> str:
+    """Says which unit costs no record of the company knows at all; empty where each is known somewhere."""
+    parts = {"minutes_basis": "minutes", "minute_cost_basis": "the cost of a minute", "cash_basis": "cash"}
+    whole = [word for column, word in parts.items() if len(costs.costs) and costs.costs[column].eq(plan.origin).all()]
+    return f" Assumed throughout, by the {plan.origin}: {formats.join(whole)}." if whole else ""
+
+
+def _sentence(found: Budget, plan: Plan[ContactsPlan], currency: str, clients: int, assumed: str) -> str:
     each = f" ({formats.money(found.cost / clients, currency)} per client)" if clients else ""
     cash = formats.money_short(found.cash_cost, currency)
-    said = f"The planned contacts cost {formats.money_short(found.cost, currency)} in full{each}; {cash} of that is cash."
+    full = formats.money_short(found.cost, currency)
+    said = f"The planned contacts cost {full} in full{each}; {cash} of that is cash.{assumed}"
     held = found.actions[found.actions["cost"] > 0]
     if len(held) > 1:
         dearest = held.loc[held["cost"].idxmax()]

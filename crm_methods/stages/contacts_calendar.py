@@ -313,7 +313,8 @@ def _calendar_sentence(
             f"{text} {formats.plural(too_close, 'contact')} {'follows' if too_close == 1 else 'follow'} another of "
             f"the same client within {gap}."
         )
-    return f"{text} None falls on a weekend, and none follows another of the same client within {gap}."
+    holidays = "" if plan.closed_days else " The plan names no closed days, so public holidays count as working days."
+    return f"{text} None falls on a weekend, and none follows another of the same client within {gap}.{holidays}"
 
 
 def _wanted(engine: Engine, plan: ContactsPlan, days: PlanDays, reached: nw.LazyFrame[Any], most: int) -> nw.LazyFrame[Any]:

@@ -325,8 +325,8 @@ def _sentence(table: pd.DataFrame, settings: Company, white: WhiteSpace | None) 
     said = (
         f"The offers cost {money(sums['offer_cost'])} a year and bring {money(sums['expected_margin'] + sums['kept_margin'])}: "
         f"{money(sums['expected_margin'])} from products proposed and {money(sums['kept_margin'])} kept by service, "
-        "both with the plan's assumptions "
-        f"(uptake_multiple, keeps_share). "
+        "both by assumptions of the plan: how much more often a proposal is taken up than an unasked purchase is made, "
+        "and what share of a client's margin service keeps. "
         f"The net gain is largest in {segment_label(str(best['segment']))}, {money(best['net_gain'])}. "
         f"{_was(sums['downgraded_clients'])} made simpler, since "
         f"{'it' if sums['downgraded_clients'] == 1 else 'they'} did not pay as designed"

@@ -219,6 +219,6 @@ def _sentence(counts: pd.DataFrame, plan: Plan[OffersPlan]) -> str:
     )
     said = [formats.join([f"{title} {formats.plural(n, 'client')}" for title, n in group if n]) for group in (products, services)]
     return (
-        f"Product packages ({plan.origin}): {said[0]}. Service packages: {said[1]}. Each of the "
+        f"By design ({plan.origin}), product packages: {said[0]}; service packages: {said[1]}. Each of the "
         f"{formats.plural(clients, 'client')} has exactly one of each."
     )

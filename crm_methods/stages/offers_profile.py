@@ -191,13 +191,9 @@ def _deals(data: Canonical, settings: Company, period: Period) -> nw.LazyFrame[A
         nw.col("day").n_unique().alias("days_of_purchase"),
     )
     dated = data.has("deals", "closed_on")
-    inside = (nw.col("day") >= day_of(period.start)) if dated else nw.lit(True)
-    sold = won.filter(inside).group_by("client_id").agg(nw.col("margin").sum())
-    counted = (
-        bought.filter(inside)
-        .group_by("client_id")
-        .agg(nw.len().alias("deals"), nw.col("amount").mean().alias("mean_deal_revenue"))
-    )
+    won_inside, bought_inside = ((f.filter(nw.col("day") >= day_of(period.start)) if dated else f) for f in (won, bought))
+    sold = won_inside.group_by("client_id").agg(nw.col("margin").sum())
+    counted = bought_inside.group_by("client_id").agg(nw.len().alias("deals"), nw.col("amount").mean().alias("mean_deal_revenue"))
     gap = (nw.col("last_day") - nw.col("first_day")) / (nw.col("days_of_purchase") - 1)
     frame = rhythm.join(sold, on="client_id", how="left").join(counted, on="client_id", how="left")
     frame = frame.with_columns(

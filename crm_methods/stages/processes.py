@@ -18,7 +18,7 @@ from crm_methods.company.procedures_plan import ProceduresPlan, read_procedures
 from crm_methods.company.vocabulary import segment_label
 from crm_methods.stages.processes_clients import client_procedures, open_problems, open_requests
 from crm_methods.stages.processes_hours import Capacity, HoursNeeded, capacity, hours_needed
-from crm_methods.stages.processes_procedures import Procedures, contacts_seen, means, procedures
+from crm_methods.stages.processes_procedures import UNKNOWN_DEPARTMENT, Procedures, contacts_seen, means, procedures
 from crm_methods.stages.processes_requests import (
     MET,
     MISSED,
@@ -175,20 +175,23 @@ def _decision(level: ServiceLevel | Unanswered, found: Procedures, balance: Capa
         missed = level.attained[level.attained["status"] == MISSED]
         if len(missed):
             first = missed.iloc[0]
-            steps.append(f"begin with the service level of “{segment_label(first['segment'])}”, whose range is missed")
+            steps.append(
+                f"begin with the service level of “{segment_label(first['segment'])}”, the most valuable segment whose range is "
+                f"missed"
+            )
         elif level.attained["status"].eq(MET).all():
             steps.append("keep the service levels as they are")
     if isinstance(balance, Capacity):
         lacking = balance.balance.groupby("skill")["people_short"].max()
         lacking = lacking[lacking > 0].sort_values(ascending=False)
         if len(lacking):
-            steps.append(
-                f"add or free {formats.number(lacking.iloc[0], 1)} people in “{lacking.index[0]}”, or promise fewer "
-                f"contacts, before the packages go out"
-            )
+            people = [f"{formats.number(short, 1)} people in “{skill}”" for skill, short in lacking.items()]
+            steps.append(f"add or free {formats.join(people)}, or promise less, before the packages go out")
     if len(found.rows):
+        unnamed = found.rows["responsible"].eq(UNKNOWN_DEPARTMENT).any()
+        first_name = "name the departments that do the work, then " if unnamed else ""
         steps.append(
-            f"put the {formats.plural(found.rows['procedure'].nunique(), 'procedure')} into force with the names of those "
-            f"accountable"
+            f"{first_name}put the {formats.plural(found.rows['procedure'].nunique(), 'procedure')} into force with the names of "
+            f"those accountable"
         )
     return f"Decision: {'; '.join(steps)}." if steps else ""

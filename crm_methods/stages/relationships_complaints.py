@@ -230,7 +230,8 @@ def _or_nan(value: float | None) -> float:
 def _rate_sentence(table: pd.DataFrame) -> str:
     whole = table[table["segment"] == ALL].iloc[0]
     said = (
-        f"{formats.plural(whole['complaints'], 'complaint')} in a base of {formats.plural(whole['clients'], 'active client')}: "
+        f"{formats.plural(whole['complaints'], 'complaint')} among {formats.plural(whole['clients'], 'client')} that bought or "
+        f"had a contact: "
         f"{_rated(whole)} per {PER_CLIENTS} clients and year."
     )
     parts = table[(table["segment"] != ALL) & table["low_per_100"].notna()]
@@ -268,7 +269,8 @@ def _slowest(table: pd.DataFrame) -> str:
     if float(slow["low_hours"]) <= float(fast["high_hours"]):
         return " The intervals of the slowest and the fastest segment overlap: no difference is proven."
     names = [f"“{segment_label(str(row['segment']))}”" for row in (slow, fast)]
-    return f" {names[0]} waits longest, {_hours(slow['median_hours'])}, and {names[1]} shortest, {_hours(fast['median_hours'])}."
+    slowest, fastest = (f"{_hours(row['median_hours'])}{_span(row['low_hours'], row['high_hours'])}" for row in (slow, fast))
+    return f" {names[0]} waits longest, {slowest}, and {names[1]} shortest, {fastest}."
 
 
 def _hours(value: float) -> str:

@@ -59,7 +59,7 @@ def naive_comparison(study: ProgrammeStudy) -> Answer:
     table = pd.DataFrame(rows, columns=["group", "clients", "before_amount", "since_amount"])
     ends = pd.DataFrame(
         [
-            ("Difference", after.clients, before.effect, after.effect),
+            ("Difference", float("nan"), before.effect, after.effect),
             ("low end (95%)", None, before.low, after.low),
             ("high end (95%)", None, before.high, after.high),
         ],

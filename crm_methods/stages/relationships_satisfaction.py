@@ -30,7 +30,7 @@ PROMOTER, DETRACTOR = 9, 6
 
 _QUESTION = "relationships.satisfaction"
 _MEASURES = ("nps", "csat_share")
-_NAMES = {"nps": ("NPS", "points"), "csat_share": ("satisfied answers", "per cent points")}
+_NAMES = {"nps": ("NPS", "points"), "csat_share": ("satisfied answers", "percentage points")}
 _WORTH = {
     "clv": "customer equity",
     "clv_revenue": "expected revenue",
@@ -134,7 +134,7 @@ def satisfaction_change(settings: Company, found: Satisfaction) -> SatisfactionC
     Returns
     -------
     SatisfactionChange
-        ``table``: one row per segment and measure; ``change`` in points (of NPS, or per cent points of CSAT).
+        ``table``: one row per segment and measure; ``change`` in points (of NPS, or percentage points of CSAT).
     """
     now, before = current_period(settings), previous_period(settings)
     table = _changes(found)
@@ -276,7 +276,10 @@ def _side_by_side(scores: pd.DataFrame, order: list[str]) -> pd.DataFrame:
             "clients": np.fmax(nps["clients"], csat["clients"]),
         }
     )
-    return table.rename_axis("segment").reset_index().dropna(axis="columns", how="all")
+    # A measure leaves with its interval; an interval that no segment has (one client answered) stays, as dashes.
+    unknown = {"nps": ["nps", "nps_low", "nps_high"], "csat_share": ["csat_share", "csat_low_share", "csat_high_share"]}
+    left_out = [column for measure, columns in unknown.items() if table[measure].isna().all() for column in columns]
+    return table.rename_axis("segment").reset_index().drop(columns=left_out)
 
 
 def _all_last(order: list[str]) -> list[str]:

@@ -117,7 +117,7 @@ def _verdict(costs: ProgrammeCosts | Unanswered, study: ProgrammeStudy, returned
             costs.programmes.set_index("programme_id").loc[study.programme_id, "knows_all_costs"]
         )
         condition = (
-            "" if told else f", as long as the set-up and running cost that is not told stays below {study.money(low)} in all"
+            "" if told else f", as long as the set-up and running cost that is not known stays below {study.money(low)} in all"
         )
         return f"Keep {name}{condition}: its return is {span}, over all estimates."
     if high < 0:

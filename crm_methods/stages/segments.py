@@ -71,7 +71,7 @@ def cost_to_serve(data: Canonical, settings: Company) -> CostToServe | Unanswere
     by_client = tdabc.cost_by_client(interactions, rates, contact_costs=settings.costs.contact, **span)
     columns = ["pool", "cost", "used_share", "rate_cost", "allocated_cost", "unused_cost", "not_allocated_cost"]
     return CostToServe(
-        sentence=_cost_sentence(rates, float(activities["direct_cost"].sum()), settings.currency, period),
+        sentence=_cost_sentence(rates, activities, settings.currency, period),
         table=rates[[*columns, "status"]],
         caption=f"Cost pools, {period.label}: what clients used, what nobody used, and what no activity explains",
         labels={"used_share": "Capacity used", "rate_cost": "Cost of a minute", "not_allocated_cost": "Not allocated"},
@@ -151,7 +151,8 @@ def whale_curve(data: Canonical, settings: Company, economics: nw.LazyFrame[Any]
     loss_makers = served[served[what] < 0]
     period = current_period(settings)
     return WhaleCurve(
-        sentence=_whale_sentence(served[what], loss_makers[what], total, what, settings.currency),
+        sentence=_whale_sentence(served[what], loss_makers[what], total, what, settings.currency)
+        + _without_margin(data, settings),
         table=_whale_table(served[what], total, what),
         caption=f"Clients by {what}, {period.label}",
         labels={"cumulative_share": f"Cumulative share of {what}"},
@@ -173,7 +174,8 @@ def _pools(settings: Company) -> tuple[tdabc.Pool, ...]:
     )
 
 
-def _cost_sentence(rates: pd.DataFrame, direct: float, currency: str, period: Period) -> str:
+def _cost_sentence(rates: pd.DataFrame, activities: pd.DataFrame, currency: str, period: Period) -> str:
+    direct = float(activities["direct_cost"].sum())
     total, allocated, unused, rest = (
         float(rates[c].sum()) for c in ("cost", "allocated_cost", "unused_cost", "not_allocated_cost")
     )
@@ -189,7 +191,15 @@ def _cost_sentence(rates: pd.DataFrame, direct: float, currency: str, period: Pe
     over = rates.loc[rates["status"] == "overloaded", "pool"].tolist()
     warning = f" More minutes are recorded than {formats.join(over)} can supply: check capacity or minutes." if over else ""
     cash = f" Cash spent on contacts adds {formats.money_short(direct, currency)}." if direct > 0 else ""
-    return f"Of {formats.money_short(total, currency)} spent on the cost pools, {formats.join(parts)}.{cash}{warning}"
+    contacts = int(activities["contacts"].sum())
+    recorded = round(float((activities["contacts"] * activities["recorded_share"]).sum()))
+    filled = (
+        f" {formats.number(contacts - recorded)} of {formats.plural(contacts, 'contact')} have no minutes recorded and take the "
+        "mean of their kind."
+        if 0 < recorded < contacts
+        else ""
+    )
+    return f"Of {formats.money_short(total, currency)} spent on the cost pools, {formats.join(parts)}.{cash}{filled}{warning}"
 
 
 def _ranks(count: int) -> list[float]:
@@ -209,6 +219,23 @@ def _whale_sentence(earned: pd.Series[float], losses: pd.Series[float], total: f
     return (
         f"{top}; {formats.plural(len(losses), 'client')} ({lost}) {does} "
         f"back {given} of the {formats.money_short(peak, currency)} that the others earn."
+    )
+
+
+def _without_margin(data: Canonical, settings: Company) -> str:
+    """What the deals of the period without a known margin amount to; empty where there is none."""
+    period, day = current_period(settings), day_number("closed_on")
+    won = data.scan("deals").filter(nw.col("status") == "won")
+    if data.has("deals", "closed_on"):
+        won = won.filter(day >= day_of(period.start), day <= day_of(period.end))
+    sums = won.select(unknown=nw.col("margin").is_null(), amount=as_float("amount")).group_by("unknown")
+    found = collect(sums.agg(nw.len().alias("deals"), nw.col("amount").sum())).set_index("unknown")
+    if True not in found.index:
+        return ""
+    deals, amount = int(found.loc[True, "deals"]), float(found.loc[True, "amount"])
+    return (
+        f" {formats.plural(deals, 'deal')} of {formats.money_short(amount, settings.currency)} in all "
+        f"{'has' if deals == 1 else 'have'} no cost recorded: {'its' if deals == 1 else 'their'} margin counts as zero."
     )
 
 

@@ -69,6 +69,7 @@ def test_a_damaged_key_is_refused_and_not_replaced(data: Canonical, tmp_path: Pa
         "Call +49 170 1234567 or write to info@acme.example.",
         "Eva Maier/Ян Ли: Ring 5, Bonn; 7701234567",
         "an unknown one: someone.else@acme.example, too",
+        "an unknown number: +49 (30) 1234567, and +7-495-1234567.",
         "AcmeAcme Acme",
         "Beta Ltd bought, and so did buyer@x.example",
     ],
@@ -90,6 +91,11 @@ def test_what_only_contains_a_name_is_another_word(names: Pseudonyms):
 
 def test_short_numbers_are_left_alone(names: Pseudonyms):
     assert names.text("112 calls") == "112 calls"
+
+
+@pytest.mark.parametrize("said", ["+12.5% and +1,234,567,890", "1e+1234567890", "a+1234567890", "+0100", "2025-12-31 +1 month"])
+def test_figures_are_no_phone_numbers(names: Pseudonyms, said: str):
+    assert names.text(said) == said
 
 
 def test_nothing_personal_remains_in_a_frame(names: Pseudonyms):

@@ -194,3 +194,14 @@ def test_default_strategies_are_not_shared_between_companies():
     one, other = Segments(), Segments()
     one.strategies["low_low"] = "cut_costs"
     assert other.strategies["low_low"] == "stimulate_sales"
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("engine: {memory_limit: lots}\n", "found 'lots' (text), expected an amount of memory such as 4GB"),
+        ("currency: eur\n", "expected a currency as three capital letters"),
+    ],
+)
+def test_a_pattern_is_told_in_words(tmp_path: Path, line: str, part: str):
+    assert part in fault(tmp_path, GOOD.replace("currency: EUR\n", "") + line)

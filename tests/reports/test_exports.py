@@ -183,3 +183,10 @@ def test_the_segment_matrix_counts_every_client_of_a_segment(frames: MakeFrame) 
     assert list(matrix["revenue"]) == [5.0, 3.0]
     assert matrix["contribution"].isna().all()
     assert list(matrix["strategy"]) == ["raise_loyalty", "cut_costs"]
+
+
+def test_a_contribution_that_no_client_has_is_not_zero(frames: MakeFrame) -> None:
+    clients = pd.DataFrame({"client_id": ["a", "b"], "segment": ["high_unknown", "low_unknown"], "revenue": [5.0, 1.0]})
+    matrix = exports.segment_matrix(frames(clients.assign(contribution=pd.Series([float("nan")] * 2, dtype="float64"))))
+    assert list(matrix["revenue"]) == [5.0, 1.0]
+    assert matrix["contribution"].isna().all()

@@ -80,6 +80,13 @@ def test_every_output_carries_the_mark_and_a_plain_text(shown: Shown) -> None:
     assert [data["text/plain"][:5] for data, _ in shown] == ["Said.", "Capti", "A <le", "Who e"]
 
 
+def test_a_question_left_open_twice_explains_itself_once(shown: Shown) -> None:
+    show = Presenter("EUR")
+    for _ in range(2):
+        show.unanswered(Unanswered("segments.whale_curve", "no margin.", ("deals.margin",)))
+    assert ["deals.margin" in data["text/html"] for data, _ in shown] == [True, False]
+
+
 def test_an_unanswered_question_says_why_and_which_data_would_answer_it(shown: Shown) -> None:
     Presenter("EUR").answer(Unanswered("segments.whale_curve", "no deal has a margin.", ("deals.margin: margin",)))
     html = shown[0][0]["text/html"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from crm_methods.company.vocabulary import STAGES
+from crm_methods.runs import runner
 from crm_methods.runs.cli import main
 
-from .conftest import Finished, write_company
+from .conftest import Finished, write_company, write_notebook
 
 
 def _command(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -72,6 +75,48 @@ def test_an_interrupt_leaves_nothing_half_written(company: Path, tmp_path: Path,
     assert "Traceback" not in err
     left = [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
     assert not [path for path in left if "partial" in path.name or path.name in {"lock", "run.json"}]
+
+
+def test_ctrl_c_in_the_middle_of_a_cell_ends_without_a_trace(company: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "at-work"
+    for stage in STAGES:
+        write_notebook(tmp_path, stage, f"import pathlib, time\npathlib.Path({str(marker)!r}).touch()\ntime.sleep(60)")
+    command = [sys.executable, "-m", "crm_methods.runs.cli", "run", str(company), "--reports", str(tmp_path / "reports")]
+    process = subprocess.Popen(
+        [*command, "--notebooks", str(tmp_path)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
+    patience = time.monotonic() + 90
+    while not marker.exists() and process.poll() is None and time.monotonic() < patience:
+        time.sleep(0.05)
+    # A terminal sends it to the whole group, kernels too.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "stopped; nothing half-written" in err
+    assert "Traceback" not in err
+    assert not [path for path in (tmp_path / "reports").rglob("*") if "partial" in path.name or path.name == "index.html"]
+
+
+def test_a_place_where_nothing_can_be_written_is_told(company: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    assert main(["run", str(company), "--reports", str(tmp_path / "taken")]) == 1
+    said = capsys.readouterr().err
+    assert "no folder can be made" in said
+    assert "--reports" in said
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, "Make room"), (errno.EACCES, "permissions")])
+def test_what_the_disk_refuses_is_told(
+    number: int, told: str, company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "run.json")
+
+    monkeypatch.setattr(runner, "run", refuse)
+    assert main(["run", str(company)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("run.json: ")
+    assert told in said
 
 
 def test_status_tells_the_condition_of_each_stage(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:

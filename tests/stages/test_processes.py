@@ -74,7 +74,10 @@ def test_without_contacts_only_the_procedures_are_decided(make_company: MakeComp
 
     assert sum(isinstance(answer, Unanswered) for answer in answers) == 4
     assert conclusion.headlines == ()
-    assert conclusion.decision == "Decision: put the 8 procedures into force with the names of those accountable."
+    assert conclusion.decision == (
+        "Decision: name the departments that do the work, then put the 8 procedures into force with the names of those "
+        "accountable."
+    )
 
 
 def test_a_promise_that_nobody_keeps_fails_its_check(make_company: MakeCompany):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from crm_methods.company.answers import Unanswered
+from crm_methods.reports.charts import relationships as charts
 from crm_methods.stages import relationships_satisfaction as satisfaction
 from tests.conftest import MadeCompany, MakeCompany
 
@@ -118,3 +119,13 @@ def test_nothing_before_is_nothing_to_compare_with(make_company: MakeCompany):
     made = _made(make_company, [("a", NOW, 10, 5, None), ("b", NOW, 3, 2, None)])
 
     assert isinstance(satisfaction.satisfaction_change(made.settings, _found(made, _segments(made, CLIENTS))), Unanswered)
+
+
+def test_a_single_client_that_answered_has_a_score_without_an_interval_and_is_drawn(make_company: MakeCompany):
+    made = _made(make_company, [("a", NOW, 3, None, None)])
+    found = _found(made, _segments(made, CLIENTS))
+
+    assert found.table["nps"].tolist() == [-100.0, -100.0]
+    assert found.table["nps_low"].isna().all()
+    assert "csat_share" not in found.table
+    assert charts.satisfaction(found, "EUR") is not None

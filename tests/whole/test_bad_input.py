@@ -117,6 +117,6 @@ def test_three_per_cent_bad_rows_run_and_each_is_accounted_for(tmp_path: Path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    rejects = pd.read_csv(reports / "a" / "2025-12-31" / "rejects.csv", encoding="utf-8-sig")
+    rejects = pd.read_csv(reports / "a" / "2025-12-31" / "rejects.csv", encoding="utf-8-sig", keep_default_na=False)
     assert rejects["record"].tolist() == [12, 52, 92]
     assert set(rejects["found"]) == {"n/a"}

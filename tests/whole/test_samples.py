@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("whole")
 
 RUNS = ("meridian", "cdnow", "tiny", "masked")
 MEGABYTE = 1_000_000
+EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
 NETWORK = re.compile(r"(?:https?:|ftp:|//)[A-Za-z0-9]")
 
 
@@ -36,15 +37,15 @@ def test_every_page_is_small_and_reaches_nothing_outside(any_run: Run):
     for page in any_run.pages:
         text = page.read_text(encoding="utf-8")
         assert len(text.encode()) <= 1.5 * MEGABYTE, page.name
-        assert NETWORK.findall(text) == [], page.name
+        assert NETWORK.findall(EMBEDDED.sub("", text)) == [], page.name
         assert "default-src 'none'" in text, page.name
 
 
 def test_run_json_holds_each_stages_seconds_and_peak_memory(any_run: Run):
     stages = any_run.facts["stages"]
 
-    assert list(stages) == list(STAGES)
-    assert all(stage["seconds"] > 0 and stage["peak_memory_mb"] > 0 for stage in stages.values())
+    assert [stage["stage"] for stage in stages] == list(STAGES)
+    assert all(stage["seconds"] > 0 and stage["peak_memory_mb"] > 0 for stage in stages)
 
 
 def test_every_client_stands_once_in_the_client_list(any_run: Run):
@@ -70,23 +71,22 @@ def test_records_reconcile(any_run: Run):
     assert (totals["source_rows"] == parts).all()
 
 
-def test_the_revenue_bridge_closes_to_the_cent(any_run: Run):
-    bridge = any_run.table("revenue_bridge").set_index("step")["revenue"]
-
-    assert bridge.drop("closing").sum() == pytest.approx(bridge["closing"], abs=0.01)
+def test_the_revenue_bridge_closes_to_the_cent(meridian: Run, cdnow: Run):
+    for company in (meridian, cdnow):
+        bridge = company.table("revenue_bridge").set_index("step")["revenue"]
+        assert bridge.drop("closing").sum() == pytest.approx(bridge["closing"], abs=0.005)
 
 
 def test_no_page_shows_a_python_value(any_run: Run):
     for page in any_run.pages:
         text = re.sub(r"<details.*?</details>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         words = re.sub(r"<[^>]+>", " ", text)
-        assert not re.search(r"\b(nan|NaN|None|NaT|inf|Traceback|dtype)\b", words), page.name
+        assert not re.search(r"\b(nan|NaN|NaT|inf|Traceback|dtype)\b|<NA>", words), page.name
+        assert ">None<" not in text, page.name
 
 
 def test_meridian_answers_every_question(meridian: Run):
-    gaps = {stage: facts["data_gaps"] for stage, facts in meridian.facts["stages"].items() if facts.get("data_gaps")}
-
-    assert gaps == {}
+    assert meridian.facts["data_gaps"] == []
 
 
 def test_meridians_headlines_are_all_there(meridian: Run):
@@ -97,17 +97,18 @@ def test_meridians_headlines_are_all_there(meridian: Run):
 
 
 def test_meridians_checks_pass(meridian: Run):
-    failed = [check for check in meridian.facts["checks"] if not check["passed"]]
+    failed = {check["name"] for check in meridian.facts["checks"] if not check["passed"]}
 
-    # What the sample's planted faults make fail is for the reader to see; it is named here, so that nothing else hides.
-    assert {check["name"] for check in failed} <= {"No row was rejected"}
+    # The kit's default plan asks more of the account managers than they have; the report says so.
+    assert failed <= {"The plan fits the free hours"}
 
 
 def test_cdnow_says_what_it_can_not_answer(cdnow: Run):
-    facts = cdnow.facts["stages"]
+    gaps = cdnow.facts["data_gaps"]
 
-    assert all(facts[stage]["data_gaps"] for stage in STAGES if stage not in {"client_base"})
-    assert all(gap["would_help"] for stage in facts.values() for gap in stage["data_gaps"] if "not there" in gap["reason"])
+    assert {gap["stage"] for gap in gaps} >= {"segments", "offers", "processes", "contacts", "relationships"}
+    assert [gap for gap in gaps if not gap["reason"] or not gap["would_help"]] == []
+    assert len({(gap["stage"], gap["question"]) for gap in gaps}) == len(gaps)
 
 
 def test_cdnows_figures_are_headed_revenue(cdnow: Run):
@@ -228,7 +229,7 @@ def test_pseudonyms_stand_in_every_output(masked: Run, tiny: Run):
     cells = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
     assert [word for word in PERSONAL for cell in cells if word in cell] == []
     for path in (masked.folder / "tables").glob("*.parquet"):
-        held = pd.read_parquet(path).astype(str).to_numpy().ravel()
+        held = [str(cell) for cell in pd.read_parquet(path).to_numpy(dtype=object).ravel()]
         assert [word for word in PERSONAL for cell in held if word in cell] == [], path.name
     assert any("Ann Lee" in text for text in _texts(tiny).values())
 

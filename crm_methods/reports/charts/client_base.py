@@ -95,7 +95,7 @@ def cohorts(answer: Cohorts, currency: str) -> Chart:
         labels={name: f"+{name}" for name in columns},
         form=formats.share,
         limits=(0.0, 1.0),
-        title=f"In the quarter after their first purchase {spread} of new clients {whose}",
+        title=f"In the quarter after their first purchase {spread} of clients {whose}",
         alt=f"Heat map of {formats.plural(len(wide), 'cohort')} by up to {columns[-1]} quarters. {answer.sentence}",
         x_axis="Quarters since the first purchase",
         y_axis="First purchase (clients)" if len(wide) > 3 else "",

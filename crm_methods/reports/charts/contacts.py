@@ -85,7 +85,7 @@ def matrix(answer: ContactMatrix, currency: str) -> Chart | None:
         alt="Heat map of planned contacts per client, by occasion and segment; in all "
         + formats.join([f"{segment_label(str(s))} {formats.number(v, 1)}" for s, v in totals.items()])
         + ".",
-        note="Planned contacts per client of the segment, whether the occasion fits it or not.",
+        note="Planned contacts divided by all clients of the segment, also those to whom the occasion does not apply.",
     )
 
 

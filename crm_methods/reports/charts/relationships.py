@@ -186,7 +186,7 @@ def _effect_title(answer: ProgrammeEffect) -> str:
         return f"No effect of {study.programme} is proven"
     change = "gained" if (lead.effect or 0) > 0 else "lost"
     beside = f"; comparing members with others says {study.money(naive.effect)}" if naive.effect is not None else ""
-    return f"Each member {change} {study.money(abs(lead.effect or 0))} a month{beside}"
+    return f"A member {change} {study.money(abs(lead.effect or 0))} a month on average{beside}"
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:

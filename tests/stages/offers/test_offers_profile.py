@@ -72,3 +72,13 @@ def test_the_oldest_open_request_is_the_open_problem(make_company: MakeCompany):
 
     assert (row["requests"], row["open_requests"], row["open_topic"], row["open_days"]) == (3, 2, "late", 274)
     assert (row["frequent_topic"], row["frequent_topic_requests"]) == ("late", 2)
+
+
+def test_deals_that_are_all_undated_or_open_leave_the_rhythm_empty(make_company: MakeCompany):
+    deals = pd.DataFrame(
+        {"deal_id": list("ab"), "client_id": list("cd"), "opened_on": dt.date(2025, 5, 5), "amount": 90.0, "status": "open"}
+    )
+    row = collect(work(make_company({"deals": deals.assign(closed_on=None)})).profile).iloc[0]
+
+    assert pd.isna(row["days_since_last_deal"])
+    assert pd.isna(row["mean_deal_revenue"])
