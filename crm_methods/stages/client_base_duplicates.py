@@ -71,9 +71,9 @@ def duplicates(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) -> 
     names = clients.set_index("client_id")["name"]
     table = pd.DataFrame(
         {
-            "client": pairs["client_id"].map(names).fillna(pairs["client_id"]),
+            "client": pairs["client_id"].map(names).astype(object).fillna(pairs["client_id"]),
             "client_id": pairs["client_id"],
-            "name": pairs["duplicate_of"].map(names).fillna(pairs["duplicate_of"]),
+            "name": pairs["duplicate_of"].map(names).astype(object).fillna(pairs["duplicate_of"]),
             "duplicate_of": pairs["duplicate_of"],
             "reason": pairs["reason"],
             "revenue": pairs["revenue_total"],
@@ -167,7 +167,8 @@ def _entities(frame: pd.DataFrame) -> pd.Series[Any]:
     joined = the_tax.where(numbers == 1).map(lambda tax: f"tax {tax}", na_action="ignore")
     by_name = frame["name"].where(numbers <= 1).map(lambda name: f"name {name}", na_action="ignore")
     alone = frame["client_id"].map(lambda client: f"client {client}")
-    return by_tax.fillna(joined).fillna(by_name).fillna(alone)
+    # As objects: a column in which nothing is known would be one of floats, which take no text.
+    return by_tax.astype(object).fillna(joined).fillna(by_name).fillna(alone)
 
 
 def _sentence(clients: pd.DataFrame, pairs: pd.DataFrame, settings: Company) -> str:
