@@ -13,9 +13,9 @@ from . import made_up
 from .browser import Open, open_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser_page() -> Iterator[Open]:
-    """``open(path, width=1280)`` in headless Chromium."""
+    """``open(path, width=1280)`` in headless Chromium; given back after a module, since it holds the process's event loop."""
     with open_browser() as opened:
         yield opened
 
