@@ -7,9 +7,7 @@ words. All of it stands in the plan, so that the matrix can be adjusted without 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,21 +15,12 @@ from pydantic import Field
 
 from crm_methods.company.plans import Plan, read_plan
 from crm_methods.company.settings import Settings, Strategy
+from crm_methods.company.wording import Fact, check_facts, placeholders
 from crm_methods.errors import Faults, SettingsError, did_you_mean
 
-FactKind = Literal["text", "count", "date", "amount"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, Field(min_length=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something known of a client that a rule may ask for; a text may name all kinds but amounts."""
-
-    kind: FactKind
-    meaning: str
-    always: bool = False
 
 
 FACTS: Mapping[str, Fact] = {
@@ -55,8 +44,6 @@ FACTS: Mapping[str, Fact] = {
     "revenue": Fact("amount", "revenue of the period"),
 }
 """Facts of a client by name; rules and texts may use no others."""
-
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class Rule(Settings):
@@ -196,7 +183,7 @@ def check_plan(plan: ContactsPlan, faults: Faults) -> None:
                 faults.add(f"{where}.channels", f'"{name}"', f"one of {', '.join(channels)}", did_you_mean(name, channels))
         _check_rule(f"{where}.when", occasion.when, faults)
         for sentence in occasion.text:
-            _check_facts(f"{where}.text", placeholders(sentence), faults)
+            check_facts(f"{where}.text", placeholders(sentence), FACTS, faults)
             for name in placeholders(sentence):
                 if name in FACTS and FACTS[name].kind == "amount":
                     faults.add(f"{where}.text", f"the amount {{{name}}}", "no amounts of money in a message to a client")
@@ -217,28 +204,11 @@ def check_plan(plan: ContactsPlan, faults: Faults) -> None:
         )
 
 
-def placeholders(text: str) -> tuple[str, ...]:
-    """Names between braces, each once, in order."""
-    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-
-
-def pieces(text: str) -> tuple[tuple[bool, str], ...]:
-    """The text cut at its placeholders: ``(is a fact, words or name)``."""
-    parts = _PLACEHOLDER.split(text)
-    return tuple((i % 2 == 1, part) for i, part in enumerate(parts) if part)
-
-
 def _check_rule(where: str, rule: Rule, faults: Faults) -> None:
-    _check_facts(where, [*rule.known, *rule.unknown, *rule.at_least, *rule.at_most], faults)
+    check_facts(where, [*rule.known, *rule.unknown, *rule.at_least, *rule.at_most], FACTS, faults)
     for name in (*rule.at_least, *rule.at_most):
         if name in FACTS and FACTS[name].kind not in {"count", "amount"}:
             faults.add(where, f"a bound on {name}", "a fact that is a number")
     # Who is contacted is chosen after the rules have been read.
     if "person" in (*rule.known, *rule.unknown):
         faults.add(where, "a rule on person", "a fact of the client")
-
-
-def _check_facts(where: str, names: Iterable[str], faults: Faults) -> None:
-    for name in names:
-        if name not in FACTS:
-            faults.add(where, f"the unknown fact {name}", f"one of {', '.join(FACTS)}", did_you_mean(name, FACTS))

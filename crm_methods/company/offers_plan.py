@@ -8,9 +8,7 @@ whose condition holds, and whose facts are all known for the client, joins the o
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,19 +17,10 @@ from pydantic import Field
 from crm_methods import formats
 from crm_methods.company.plans import Plan, filled, read_plan
 from crm_methods.company.settings import Settings, Share, Strategy
+from crm_methods.company.wording import Fact, check_facts, placeholders
 from crm_methods.errors import Faults, SettingsError, did_you_mean
 
-FactKind = Literal["text", "count", "decimal", "money", "share"]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something known of a client that a condition may ask for and a text may name."""
-
-    kind: FactKind
-    meaning: str
-    always: bool = False
 
 
 FACTS: Mapping[str, Fact] = {
@@ -69,8 +58,6 @@ FACTS: Mapping[str, Fact] = {
     "open_days": Fact("count", "days since it came"),
 }
 """Facts of a client by name; conditions and texts may use no others."""
-
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class Condition(Settings):
@@ -234,7 +221,7 @@ def check_rules(plan: OffersPlan, faults: Faults) -> None:
         for package in packages:
             where = f"{place}.{package.name}"
             _check_condition(where, package.when, plan, faults)
-            _check_facts(f"{where}.text", placeholders(package.wording), faults)
+            check_facts(f"{where}.text", placeholders(package.wording), FACTS, faults)
             for name in placeholders(package.wording):
                 if name in FACTS and not FACTS[name].always:
                     faults.add(
@@ -255,18 +242,7 @@ def check_rules(plan: OffersPlan, faults: Faults) -> None:
         faults.add(f"modules.{name}", "two modules of one name", "one")
     for module in plan.modules:
         _check_condition(f"modules.{module.name}", module.when, plan, faults)
-        _check_facts(f"modules.{module.name}.text", placeholders(module.text), faults)
-
-
-def placeholders(text: str) -> tuple[str, ...]:
-    """Names between braces, each once, in order."""
-    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-
-
-def pieces(text: str) -> tuple[tuple[bool, str], ...]:
-    """The text cut at its placeholders: ``(is a fact, words or name)``."""
-    parts = _PLACEHOLDER.split(text)
-    return tuple((i % 2 == 1, part) for i, part in enumerate(parts) if part)
+        check_facts(f"modules.{module.name}.text", placeholders(module.text), FACTS, faults)
 
 
 def chain(packages: Sequence[Package], name: str) -> tuple[str, ...]:
@@ -312,7 +288,7 @@ def _check_downgrades(place: str, packages: Sequence[Package], faults: Faults) -
 
 def _check_condition(where: str, condition: Condition, plan: OffersPlan, faults: Faults) -> None:
     facts = [*condition.known, *condition.unknown, *condition.at_least, *condition.at_most]
-    _check_facts(f"{where}.when", facts, faults)
+    check_facts(f"{where}.when", facts, FACTS, faults)
     for name in (*condition.at_least, *condition.at_most):
         if name in FACTS and FACTS[name].kind == "text":
             faults.add(f"{where}.when", f"a bound on the text {name}", "a fact that is a number")
@@ -324,9 +300,3 @@ def _check_condition(where: str, condition: Condition, plan: OffersPlan, faults:
         for name in getattr(condition, key):
             if name not in options:
                 faults.add(f"{where}.when.{key}", f'"{name}"', f"one of {', '.join(options)}", did_you_mean(name, options))
-
-
-def _check_facts(where: str, names: Iterable[str], faults: Faults) -> None:
-    for name in names:
-        if name not in FACTS:
-            faults.add(where, f"the unknown fact {name}", f"one of {', '.join(FACTS)}", did_you_mean(name, FACTS))

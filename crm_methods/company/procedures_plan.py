@@ -15,6 +15,7 @@ from pydantic import Field
 from crm_methods.company.plans import Plan, read_plan
 from crm_methods.company.settings import Settings, Share, Strategy
 from crm_methods.company.vocabulary import SEGMENT_LABELS, STRATEGY_LABELS
+from crm_methods.company.wording import check_facts, placeholders
 from crm_methods.errors import Faults, SettingsError, did_you_mean
 
 OTHERWISE = "otherwise"
@@ -38,7 +39,6 @@ FACTS: Mapping[str, str] = {
 }
 """What pieces of text and roles may name between braces."""
 
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _LETTERS = "RACI"
 
 
@@ -162,12 +162,7 @@ def check_procedures(plan: ProceduresPlan, faults: Faults) -> None:
         _check_raci(where, procedure, faults)
         _check_metric(f"{where}.metric", procedure.metric, faults)
         for text in (*procedure.materials, *procedure.qualification):
-            _check_facts(where, placeholders(text), faults)
-
-
-def placeholders(text: str) -> tuple[str, ...]:
-    """Names between braces, each once, in order."""
-    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+            check_facts(where, placeholders(text), FACTS, faults)
 
 
 def _check_raci(where: str, procedure: Procedure, faults: Faults) -> None:
@@ -176,7 +171,7 @@ def _check_raci(where: str, procedure: Procedure, faults: Faults) -> None:
         for role, letters in rule.roles.items():
             if not letters or not set(letters.upper()) <= set(_LETTERS):
                 faults.add(f"{place}.{role}", f'"{letters}"', "letters of R, A, C, I")
-            _check_facts(place, placeholders(role), faults)
+            check_facts(place, placeholders(role), FACTS, faults)
         accountable, responsible = rule.holding("A"), rule.holding("R")
         if len(accountable) != 1:
             found = f"{len(accountable)} accountable roles ({', '.join(accountable)})" if accountable else "no accountable role"
@@ -220,12 +215,6 @@ def _check_segments(where: str, names: Iterable[str], faults: Faults, others: tu
         if name not in SEGMENT_LABELS and not name.startswith(("cluster", "no_cluster")):
             options = (*SEGMENT_LABELS, *others)
             faults.add(where, f'"{name}"', f"one of {', '.join(options)}", did_you_mean(name, options))
-
-
-def _check_facts(where: str, names: Iterable[str], faults: Faults) -> None:
-    for name in names:
-        if name not in FACTS:
-            faults.add(where, f"the unknown fact {name}", f"one of {', '.join(FACTS)}", did_you_mean(name, FACTS))
 
 
 def _of(values: Mapping[str, float], segment: str, strategy: str | None, default: float) -> float:

@@ -9,10 +9,11 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from crm_methods.company.contacts_plan import FACTS, ContactsPlan, Occasion, Rule, pieces
+from crm_methods.company.contacts_plan import FACTS, ContactsPlan, Occasion, Rule
 from crm_methods.company.intake import Canonical
 from crm_methods.company.offers_plan import OffersPlan
 from crm_methods.company.settings import Company
+from crm_methods.company.wording import pieces
 from crm_methods.engine import as_float, collect, day_number, day_of
 from crm_methods.stages.contacts_profile import PlanDays
 

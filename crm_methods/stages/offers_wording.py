@@ -13,7 +13,8 @@ from typing import Any
 import narwhals as nw
 
 from crm_methods import formats
-from crm_methods.company.offers_plan import FACTS, Condition, Module, OffersPlan, Package, pieces, placeholders
+from crm_methods.company.offers_plan import FACTS, Condition, Module, OffersPlan, Package
+from crm_methods.company.wording import pieces, placeholders
 from crm_methods.engine import as_float
 
 

@@ -20,9 +20,10 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.offers_plan import OffersPlan, ServicePackage
 from crm_methods.company.periods import current_period
 from crm_methods.company.plans import Plan, filled
-from crm_methods.company.procedures_plan import Procedure, ProceduresPlan, Raci, placeholders
+from crm_methods.company.procedures_plan import Procedure, ProceduresPlan, Raci
 from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import segment_label
+from crm_methods.company.wording import placeholders
 from crm_methods.engine import as_float, collect, day_number, day_of
 from crm_methods.stages.processes_requests import ServiceLevel, belongs, in_order, initiative, target_hours
 

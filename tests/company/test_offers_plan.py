@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from crm_methods.company.offers_plan import FACTS, chain, pieces, placeholders, read_offers
+from crm_methods.company.offers_plan import FACTS, chain, read_offers
 from crm_methods.company.plans import DEFAULTS, KIT_DEFAULT
+from crm_methods.company.wording import pieces, placeholders
 from crm_methods.errors import SettingsError
 
 

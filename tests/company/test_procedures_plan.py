@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from crm_methods.company.plans import KIT_DEFAULT
-from crm_methods.company.procedures_plan import FACTS, When, placeholders, read_procedures
+from crm_methods.company.procedures_plan import FACTS, When, read_procedures
+from crm_methods.company.wording import placeholders
 from crm_methods.errors import SettingsError
 
 RANGE = {"raise_loyalty": 0.9, "otherwise": 0.8}
