@@ -1,24 +1,23 @@
-"""From text cells to canonical tables: cast, sort out, complete, write. DuckDB SQL.
+"""From text cells to canonical tables: cast, sort out, and say what became of each record. DuckDB SQL.
 
-Each source passes through temporary tables: ``raw_<table>`` (text), ``cast_<table>`` (typed,
-with the list of its faults), ``fate_<table>`` (what becomes of each record) and
-``canon_<table>`` (the accepted ones).
+Each source passes through temporary tables: ``raw_<table>`` (text), ``cast_<table>`` (typed, with the list of its
+faults), the view ``fate_<table>`` (what becomes of each record) and ``canon_<table>`` (the accepted ones).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 import duckdb
 
-from crm_methods.company.casting import SQL_TYPES, cast_sql, expected, fault_sql
+from crm_methods.company.casting import cast_sql, expected, fault_sql, filled_sql, signs_of
 from crm_methods.company.contracts import TABLES, Column, Table
+from crm_methods.company.raw_table import RawTable
 from crm_methods.company.record_numbers import RECORD
 from crm_methods.company.settings import Company, Formats, Source
-from crm_methods.company.sources import RawTable, identifier, literal
-from crm_methods.errors import IntakeError
+from crm_methods.company.sql_text import identifier, literal
 
 FATES = ("accepted", "rejected", "later", "duplicate")
 _HAPPENED = {
@@ -27,47 +26,96 @@ _HAPPENED = {
 }  # fmt: skip
 """The day on which a row of the table happened; rows later than the as-of day are set aside."""
 _AMOUNTS = {"deals": "amount", "invoices": "amount", "cost_ledger": "amount", "rewards": "cost"}
-
+_MONEY_AT: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "deals": (("amount", "cost", "margin", "delivery_cost"), ("closed_on", "opened_on")),
+    "invoices": (("amount",), ("issued_on",)),
+}
+"""Tables with a currency of their own: the amounts in it, and the days at whose rate they are converted."""
+_NEGATIVE_KINDS = ("return", "credit_note")
+"""Kinds of deals whose amount lowers revenue, however its sign is written."""
 
 _UNIQUE = frozenset({"exchange_rates", "assignments"})
 """Tables with a key of several columns that may occur once only; lines, movements and events may repeat."""
-_FATAL = "(len(list_filter(faults, lambda f: f.fatal)) > 0)"
-STEPS = ("raw", "cast", "fate", "canon")
+_UNLESS_OPEN = ("closed_on", "client_id", "amount")
+"""Required columns of deals that an open deal need not have yet."""
+_FATES_SQL = ", ".join(map(literal, FATES))
+STEPS = ("raw", "cast", "again", "canon")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where a canonical column comes from: SQL of its trimmed text on ``raw_<table>``, and what a reject calls it."""
+
+    sql: str
+    shown: str
+
+    @classmethod
+    def of(cls, *columns: str) -> Cell:
+        """The cell of a source column; several are joined by a space."""
+        filled = [filled_sql(column) for column in columns]
+        joined = filled[0] if len(filled) == 1 else f"nullif(concat_ws(' ', {', '.join(filled)}), '')"
+        return cls(joined, " + ".join(columns))
+
+    @classmethod
+    def constant(cls, value: str) -> Cell:
+        """The same value in every record."""
+        return cls(literal(value), "(constant)")
 
 
 def clear(sql: duckdb.DuckDBPyConnection) -> None:
     """Drop what an earlier intake, broken off, may have left behind."""
-    for table in ("raw_wide", *(f"{step}_{name}" for step in STEPS for name in TABLES)):
-        sql.execute(f"DROP TABLE IF EXISTS {table}")
+    sql.execute("DROP TABLE IF EXISTS raw_wide")
+    drop(sql, replace(TABLES["deals"], name="lookup"), ("raw",))
+    for name in TABLES:
+        drop(sql, TABLES[name], STEPS)
 
 
 def cast_table(
     sql: duckdb.DuckDBPyConnection,
     table: Table,
-    mapping: Mapping[str, str],
+    cells: Mapping[str, Cell],
     source: Source,
     raw: RawTable,
     formats: Formats,
     company: Company,
 ) -> None:
-    """Type every mapped cell of ``raw_<table>``; what can't be read is NULL and stands in ``faults``."""
-    declared = {ours: column for ours in mapping if (column := table.column(ours)) is not None}
-    cells = [
-        cast_sql(declared[ours], theirs, formats, source.values.get(ours, {}), typed=raw.typed, day_zero=raw.day_zero)
-        + f" AS {identifier(ours)}"
-        for ours, theirs in mapping.items()
+    """Type every mapped cell of ``raw_<table>``; what can't be read is NULL and stands in ``faults`` (NULL without a fault)."""
+    declared = {ours: column for ours in cells if (column := table.column(ours)) is not None}
+    signs = signs_of(None if "currency" in cells else company.currency)
+    typed = [
+        cast_sql(
+            declared[ours], _text(ours), formats, source.values.get(ours, {}), typed=raw.typed, day_zero=raw.day_zero,
+            unit=source.units.get(ours), signs=signs,
+        ) + f" AS {identifier(ours)}"
+        for ours in cells
+    ]  # fmt: skip
+    texts = [f"{_or_empty(cell.sql, source.values.get(ours, {}))} AS {identifier(_text(ours))}" for ours, cell in cells.items()]
+    wrong = [f"{_wrong(declared[c], c, cells, company)} AS {identifier(_mark(c))}" for c in cells]
+    faults = ", ".join(_fault(declared[ours], ours, cell, formats) for ours, cell in cells.items())
+    kept = ", ".join(f"CASE WHEN {identifier(_mark(c))} THEN NULL ELSE {identifier(c)} END AS {identifier(c)}" for c in cells)
+    content = f"hash({', '.join(identifier(_text(c)) for c in cells)})" if _is_keyed(table, cells) else "NULL::UBIGINT"
+    unnumbered = raw.first is not None
+    layers = [
+        f"SELECT {'' if unnumbered else f'{RECORD} AS record, '}{', '.join(texts)} FROM {identifier(raw.name)}",
+        f"SELECT *, {', '.join(typed)}, {content} AS content",
+        f"SELECT *, {', '.join(wrong)}",
+        # Nearly every record is sound: the list of faults is made for the others only.
+        f"SELECT {'' if unnumbered else 'record, '}content, {kept}, CASE WHEN {' OR '.join(identifier(_mark(c)) for c in cells)} "
+        f"THEN list_filter([{faults}], lambda f: f IS NOT NULL) END AS faults",
+        f"SELECT *, {_fate(table, cells, company)} AS fate",
     ]
-    originals = [f"{identifier(theirs)} AS {_original(theirs)}" for theirs in dict.fromkeys(mapping.values())]
-    faults = [_fault(declared[ours], ours, theirs, mapping, formats, company) for ours, theirs in mapping.items()]
-    sql.execute(
-        f"CREATE OR REPLACE TEMP TABLE cast_{table.name} AS "
-        f"SELECT *, list_filter([{', '.join(faults)}], lambda f: f IS NOT NULL) AS faults "
-        f"FROM (SELECT {RECORD} AS record, {', '.join([*originals, *cells])} FROM {identifier(raw.name)})"
-    )
+    query = layers[0]
+    # A count of rows inside the query would keep it from using more than one core.
+    for layer in layers[1:]:
+        query = f"{layer} FROM ({query})"
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE cast_{table.name} AS {query}")
+    if raw.first is not None:
+        sql.execute(f"ALTER TABLE cast_{table.name} ADD COLUMN record BIGINT")
+        sql.execute(f"UPDATE cast_{table.name} SET record = rowid + {raw.first}")
 
 
-def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, str], company: Company) -> Mapping[str, float]:
-    """Decide what becomes of each cast record; the accepted ones become ``canon_<table>``.
+def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mapping[str, Cell], company: Company) -> dict[str, float]:
+    """Decide what becomes of each cast record, as the view ``fate_<table>`` tells.
 
     Of several records with one key the first sound one counts; an exact repetition is a duplicate, another content is
     rejected.
@@ -78,209 +126,184 @@ def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str,
         Records and, where the table holds an amount, amounts: ``source_rows``, ``accepted_rows``, … ``source_amount`` …;
         an amount that can't be read counts as 0.
     """
-    columns = list(mapping)
-    keyed = (len(table.key) == 1 or table.name in _UNIQUE) and set(table.key) <= set(mapping)
-    content = ", ".join(_original(c) for c in dict.fromkeys(mapping.values()))
-    window = f"(PARTITION BY {', '.join(map(identifier, table.key))} ORDER BY {_FATAL}, record)"
-    filled = " AND ".join(f"{identifier(c)} IS NOT NULL" for c in table.key)
-    nth = f"CASE WHEN {filled} THEN row_number() OVER {window} ELSE 1 END" if keyed else "1"
-    same = f"hash({content}) = first_value(hash({content})) OVER {window}" if keyed else "true"
-    second = _second_key(table, mapping) if keyed else "NULL"
-    faults = f"CASE WHEN nth > 1 AND NOT same THEN list_append(faults, {second}) ELSE faults END" if keyed else "faults"
+    _find_repetitions(sql, table, cells)
+    second = _second_key(table, cells) if _is_keyed(table, cells) else "NULL"
     sql.execute(
-        f"CREATE OR REPLACE TEMP TABLE fate_{table.name} AS SELECT * EXCLUDE (nth, same), CASE "
-        f"WHEN {_FATAL} THEN 'rejected' "
-        f"WHEN {_is_later(table, mapping, company)} THEN 'later' WHEN nth > 1 THEN 'duplicate' ELSE 'accepted' END AS fate "
-        f"FROM (SELECT * REPLACE ({faults} AS faults) FROM (SELECT *, {nth} AS nth, {same} AS same FROM cast_{table.name}))"
+        f"CREATE OR REPLACE TEMP VIEW fate_{table.name} AS SELECT c.* EXCLUDE (fate, faults), "
+        f"CASE WHEN a.same = false THEN list_append(coalesce(c.faults, []), {second}) ELSE c.faults END AS faults, "
+        "CASE WHEN c.fate = 'rejected' OR a.same = false THEN 'rejected' WHEN c.fate = 'later' THEN 'later' "
+        f"WHEN a.same THEN 'duplicate' ELSE 'accepted' END AS fate "
+        f"FROM cast_{table.name} c LEFT JOIN again_{table.name} a ON c.rowid = a.place"
     )
-    kept = [
-        f"CASE WHEN list_contains(emptied, {literal(c)}) THEN NULL ELSE {identifier(c)} END AS {identifier(c)}" for c in columns
-    ]
-    sql.execute(
-        f"CREATE OR REPLACE TEMP TABLE canon_{table.name} AS SELECT record, {', '.join(kept)} "
-        f"FROM (SELECT *, list_transform(faults, lambda f: f.ours) AS emptied FROM fate_{table.name}) WHERE fate = 'accepted'"
-    )
-    return _counts(sql, table, mapping)
+    return _counts(sql, table, cells)
 
 
-def complete(sql: duckdb.DuckDBPyConnection, company: Company) -> Mapping[str, frozenset[str]]:
-    """Fill what follows from other cells: missing columns and tables, status, margin, and the client of every id.
-
-    Returns
-    -------
-    dict
-        Per table of the source, the columns that hold a value: what was filled in for convenience (a status where the source
-        has none, the clients of tables other than ``clients``) does not count, a computed margin does.
-    """
-    there = _tables(sql)
-    for table in TABLES.values():
-        typed = {c.name: SQL_TYPES[c.type] for c in table.columns if not c.is_family}
-        if table.name not in there:
-            empty = ", ".join(f"{identifier(name)} {kind}" for name, kind in typed.items())
-            sql.execute(f"CREATE TEMP TABLE canon_{table.name} (record BIGINT, {empty})")
-            continue
-        present = set(_columns(sql, table.name))
-        for name in sorted(set(typed) - present):
-            sql.execute(f"ALTER TABLE canon_{table.name} ADD COLUMN {identifier(name)} {typed[name]}")
-        if len(table.key) == 1 and table.key[0] not in present:
-            sql.execute(f"UPDATE canon_{table.name} SET {identifier(table.key[0])} = printf('%09d', record)")
-    share = "NULL" if company.margin_share is None else str(company.margin_share)
-    sql.execute(f"UPDATE canon_deals SET margin = coalesce(margin, amount - cost, amount * {share}::DECIMAL(9,6))")
-    supplied = {name: _filled_columns(sql, name) for name in sorted(there)}
-    _merge_clients(sql)
-    sql.execute("UPDATE canon_deals SET status = 'won' WHERE status IS NULL")
-    owners = [t.name for t in TABLES.values() if t.column("client_id") is not None and t.name not in {"clients", "merges"}]
-    ids = " UNION ".join(f"SELECT client_id FROM canon_{name} WHERE client_id IS NOT NULL" for name in owners)
-    sql.execute(
-        f"INSERT INTO canon_clients (client_id) SELECT client_id FROM ({ids}) "
-        "WHERE client_id NOT IN (SELECT client_id FROM canon_clients)"
-    )
-    return {name: columns for name, columns in supplied.items() if columns}
+def accept(sql: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Make ``canon_<table>`` of the accepted records of ``cast_<table>``, which is over then."""
+    name = f"cast_{table.name}"
+    # Nothing is copied: a large table would be in memory twice.
+    sql.execute(f"DELETE FROM {name} WHERE fate <> 'accepted' OR rowid IN (SELECT place FROM again_{table.name})")
+    sql.execute(f"DROP VIEW fate_{table.name}; DROP TABLE again_{table.name}; DROP TABLE IF EXISTS canon_{table.name}")
+    for column in ("content", "faults", "fate"):
+        sql.execute(f"ALTER TABLE {name} DROP COLUMN {column}")
+    sql.execute(f"ALTER TABLE {name} RENAME TO canon_{table.name}")
 
 
-def merged_clients(sql: duckdb.DuckDBPyConnection) -> int:
-    """How many accepted clients a decision merges into another; to be asked before ``complete``."""
-    if not {"clients", "merges"} <= _tables(sql):
-        return 0
-    ((count,),) = sql.execute(
-        "SELECT count(*) FROM canon_clients WHERE client_id IN (SELECT client_id FROM canon_merges)"
-    ).fetchall()
-    return int(count)
-
-
-def _merge_clients(sql: duckdb.DuckDBPyConnection) -> None:
-    """Carry out the decisions of the table ``merges``: a merged client's rows become those of the client it is merged into.
-
-    Raises
-    ------
-    IntakeError
-        Decisions lead in a circle.
-    """
-    decided = dict(sql.execute('SELECT client_id, "into" FROM canon_merges ORDER BY client_id').fetchall())
-    last: dict[str, str] = {}
-    for client in decided:
-        into, seen = decided[client], {client}
-        while into in decided and into not in seen:
-            seen.add(into)
-            into = decided[into]
-        if into in seen:
-            raise IntakeError(f"merges: found {' → '.join([*sorted(seen), into])}, expected decisions that end at one client.")
-        last[client] = into
-    if not last:
+def _find_repetitions(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mapping[str, Cell]) -> None:
+    """Fill ``again_<table>`` with the records whose key an earlier or sounder one has, and whether they are the same."""
+    name = f"again_{table.name}"
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE {name} (place BIGINT, same BOOLEAN)")
+    if not _is_keyed(table, cells):
         return
-    sql.execute("CREATE OR REPLACE TEMP TABLE merged (client_id VARCHAR, into_id VARCHAR)")
-    sql.executemany("INSERT INTO merged VALUES (?, ?)", [list(pair) for pair in last.items()])
-    for table in TABLES.values():
-        for column in ("client_id", "parent_id", "referred_by"):
-            if table.column(column) is not None and table.name != "merges" and (table.name, column) != ("clients", "client_id"):
-                name = f"canon_{table.name}"
-                sql.execute(f"UPDATE {name} SET {column} = into_id FROM merged WHERE {name}.{column} = merged.client_id")
-    sql.execute("DELETE FROM canon_clients WHERE client_id IN (SELECT client_id FROM merged)")
-    sql.execute("DROP TABLE merged")
+    key = ", ".join(map(identifier, table.key))
+    filled = " AND ".join(f"{identifier(c)} IS NOT NULL" for c in table.key)
+    # Hashes of the keys tell which records need a closer look; that is hardly ever more than a few.
+    sql.execute(
+        f"INSERT INTO {name} SELECT place, same FROM (SELECT rowid AS place, row_number() OVER one AS nth, "
+        f"content = first_value(content) OVER one AS same FROM cast_{table.name} "
+        f"WHERE {filled} AND hash({key}) IN (SELECT hash({key}) AS h FROM cast_{table.name} WHERE {filled} "
+        f"GROUP BY h HAVING count(*) > 1) WINDOW one AS (PARTITION BY {key} ORDER BY fate = 'rejected', record)) WHERE nth > 1"
+    )
 
 
-def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, shown: str = "currency") -> None:
-    """Turn foreign amounts of ``cast_deals`` into company currency at the latest rate on or before the day.
+def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, table: Table, shown: str) -> None:
+    """Turn foreign amounts of ``cast_<table>`` into company currency at the latest rate on or before the day.
 
-    A deal whose currency has no such rate gets a fatal fault; ``shown`` is the source's name of the column. Deals
+    A record whose currency has no such rate gets a fatal fault; ``shown`` is the source's name of the column. Records
     without a date are converted at the as-of day.
     """
-    columns = set(_columns(sql, "deals", "cast"))
-    if "currency" not in columns:
+    name = f"cast_{table.name}"
+    columns = set(columns_of(sql, table.name, "cast"))
+    if table.name not in _MONEY_AT or "currency" not in columns:
         return
-    days = [c for c in ("closed_on", "opened_on") if c in columns]
+    is_foreign = f"coalesce(upper(currency) <> {literal(company.currency)}, false)"
+    ((foreign,),) = sql.execute(f"SELECT count(*) FROM {name} WHERE {is_foreign}").fetchall()
+    if not foreign:
+        return
+    amounts, days = _MONEY_AT[table.name]
     today = f"DATE '{company.as_of}'"
-    day = f"coalesce({', '.join([*days, today])})"
+    day = f"coalesce({', '.join([*(c for c in days if c in columns), today])})"
     rates = (
         'SELECT upper(currency) AS code, "on", rate FROM canon_exchange_rates'
-        if "exchange_rates" in _tables(sql)
+        if "exchange_rates" in tables_there(sql)
         else 'SELECT NULL::VARCHAR AS code, NULL::DATE AS "on", NULL::DOUBLE AS rate WHERE false'
     )
-    money = [c for c in ("amount", "cost", "margin") if c in columns]
-    foreign = f"coalesce(upper(d.currency) <> {literal(company.currency)}, false)"
-    converted = "".join(f"CASE WHEN foreign_ THEN ({c} * rate_)::DECIMAL(18,4) ELSE {c} END AS {c}, " for c in money)
+    converted = "".join(
+        f"CASE WHEN foreign_ THEN ({c} * rate_)::DECIMAL(18,4) ELSE {c} END AS {c}, " for c in amounts if c in columns
+    )
     lacking = (
         f"{{'ours': 'currency', 'column': {literal(shown)}, 'found': concat(currency, ' on ', day_), "
         f"'expected': 'a rate to {company.currency} on or before that day in exchange_rates', 'fatal': true}}"
     )
     sql.execute(
-        f"CREATE OR REPLACE TEMP TABLE cast_deals AS SELECT * EXCLUDE (foreign_, day_, rate_) REPLACE ({converted}"
-        f"CASE WHEN foreign_ AND rate_ IS NULL THEN list_append(faults, {lacking}) ELSE faults END AS faults) FROM ("
-        f"SELECT d.*, r.rate AS rate_ FROM (SELECT *, {foreign} AS foreign_, {day} AS day_ FROM cast_deals d) d "
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * EXCLUDE (foreign_, day_, rate_) REPLACE ({converted}"
+        f"CASE WHEN foreign_ AND rate_ IS NULL THEN list_append(coalesce(faults, []), {lacking}) ELSE faults END AS faults, "
+        "CASE WHEN foreign_ AND rate_ IS NULL THEN 'rejected' ELSE fate END AS fate) FROM ("
+        f"SELECT d.*, r.rate AS rate_ FROM (SELECT *, {is_foreign} AS foreign_, {day} AS day_ FROM {name}) d "
         f'ASOF LEFT JOIN ({rates}) r ON upper(d.currency) = r.code AND d.day_ >= r."on")'
     )
 
 
-def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Write every canonical table, ordered by its key, and drop it from the engine."""
-    for table in TABLES.values():
-        names = [c for c in _columns(sql, table.name) if c != "record"]
-        order = ", ".join([*map(identifier, table.key), "record"])
-        target = literal(str(folder / f"{table.name}.parquet"))
-        listed = ", ".join(map(identifier, names))
-        sql.execute(f"COPY (SELECT {listed} FROM canon_{table.name} ORDER BY {order}) TO {target} (FORMAT parquet)")
-    clear(sql)
+def sign_returns(sql: duckdb.DuckDBPyConnection) -> int:
+    """Make the amounts of returns and credit notes in ``cast_deals`` negative; how many were written without a minus."""
+    if "kind" not in columns_of(sql, "deals", "cast"):
+        return 0
+    kinds = ", ".join(map(literal, _NEGATIVE_KINDS))
+    wrong = f"replace(lower(kind), ' ', '_') IN ({kinds}) AND amount > 0"
+    there = [c for c in ("amount", "cost", "margin") if c in columns_of(sql, "deals", "cast")]
+    ((count,),) = sql.execute(f"SELECT count(*) FROM cast_deals WHERE {wrong}").fetchall()
+    if count:
+        sql.execute(f"UPDATE cast_deals SET {', '.join(f'{c} = -abs({c})' for c in there)} WHERE {wrong}")
+    return int(count)
 
 
 def drop(sql: duckdb.DuckDBPyConnection, table: Table, steps: Sequence[str]) -> None:
     """Give back the memory of steps that are over."""
-    for step in steps:
-        sql.execute(f"DROP TABLE IF EXISTS {step}_{table.name}")
+    names = [*(f"{step}_{table.name}" for step in steps), *([f"fate_{table.name}"] if "cast" in steps else [])]
+    views = {name for (name,) in sql.execute("SELECT view_name FROM duckdb_views() WHERE temporary").fetchall()}
+    for name in names:
+        sql.execute(f"DROP {'VIEW' if name in views else 'TABLE'} IF EXISTS {name}")
 
 
-def _filled_columns(sql: duckdb.DuckDBPyConnection, name: str) -> frozenset[str]:
-    names = [c for c in _columns(sql, name) if c != "record"]
-    (counted,) = sql.execute(f"SELECT {', '.join(f'count({identifier(c)})' for c in names)} FROM canon_{name}").fetchall()
-    return frozenset(c for c, count in zip(names, counted, strict=True) if count)
+def tables_there(sql: duckdb.DuckDBPyConnection) -> set[str]:
+    """The canonical tables that have been read so far."""
+    rows = sql.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'canon\\_%' ESCAPE '\\'").fetchall()
+    return {str(name).removeprefix("canon_") for (name,) in rows}
 
 
-def _fault(column: Column, ours: str, source: str, mapping: Mapping[str, str], formats: Formats, company: Company) -> str:
-    """SQL of the fault of one cell, or NULL: unreadable, out of range, or empty where a value is required."""
-    fatal = str(column.required).lower()
-    value, name = identifier(ours), literal(ours)
-    wrong = (
-        f"WHEN {fault_sql(column, f'from:{source}', value, company.as_of)} THEN {{'ours': {name}, 'column': {literal(source)}, "
-        f"'found': {_shown(source)}, 'expected': {literal(expected(column, formats))}, 'fatal': {fatal}}}"
-    )
+def columns_of(sql: duckdb.DuckDBPyConnection, table: str, step: str = "canon") -> list[str]:
+    """The columns of a table at one of its steps, in order."""
+    rows = sql.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [f"{step}_{table}"]
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _is_keyed(table: Table, cells: Mapping[str, Cell]) -> bool:
+    return (len(table.key) == 1 or table.name in _UNIQUE) and set(table.key) <= set(cells)
+
+
+def _text(ours: str) -> str:
+    return f"from:{ours}"
+
+
+def _mark(ours: str) -> str:
+    return f"bad:{ours}"
+
+
+def _or_empty(text: str, values: Mapping[str, str]) -> str:
+    """SQL of a cell in which the words that company.yml translates to nothing are empty."""
+    nothing = ", ".join(literal(theirs.strip().lower()) for theirs, ours in values.items() if not ours)
+    return f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END" if nothing else text
+
+
+def _wrong(column: Column, ours: str, cells: Mapping[str, Cell], company: Company) -> str:
+    """SQL that is true where a cell is unreadable, out of range, or empty where a value is required."""
+    wrong = fault_sql(column, _text(ours), identifier(ours), company.as_of)
     if not column.required:
-        return f"CASE {wrong} END"
-    # An open deal has no closing day yet.
-    unless = " AND status IS DISTINCT FROM 'open'" if column.name == "closed_on" and "status" in mapping else ""
+        return wrong
+    unless = " AND status IS DISTINCT FROM 'open'" if ours in _UNLESS_OPEN and "status" in cells else ""
+    return f"({wrong} OR ({identifier(ours)} IS NULL{unless}))"
+
+
+def _fault(column: Column, ours: str, cell: Cell, formats: Formats) -> str:
+    """SQL of the fault of one cell, or NULL."""
+    text = identifier(_text(ours))
+    # NUL bytes must be seen.
+    shown = f"coalesce(replace(left({text}, 200), chr(0), '␀'), '')"
+    wanted = f"CASE WHEN {text} IS NULL THEN 'a value' ELSE {literal(expected(column, formats))} END"
     return (
-        f"CASE {wrong} WHEN {value} IS NULL{unless} THEN {{'ours': {name}, 'column': {literal(source)}, "
-        "'found': '', 'expected': 'a value', 'fatal': true} END"
+        f"CASE WHEN {identifier(_mark(ours))} THEN {{'ours': {literal(ours)}, 'column': {literal(cell.shown)}, "
+        f"'found': {shown}, 'expected': {wanted}, 'fatal': {str(column.required).lower()}}} END"
     )
 
 
-def _second_key(table: Table, mapping: Mapping[str, str]) -> str:
+def _fate(table: Table, cells: Mapping[str, Cell], company: Company) -> str:
+    fatal = "faults IS NOT NULL AND len(list_filter(faults, lambda f: f.fatal)) > 0"
+    later = _is_later(table, cells, company)
+    return f"CASE WHEN {fatal} THEN 'rejected' WHEN {later} THEN 'later' ELSE 'accepted' END::ENUM({_FATES_SQL})"
+
+
+def _second_key(table: Table, cells: Mapping[str, Cell]) -> str:
     """SQL of the fault of a record whose key another record with other content has."""
-    values = ", ".join(f"{identifier(k)}::VARCHAR" for k in table.key)
+    values = ", ".join(f"c.{identifier(k)}::VARCHAR" for k in table.key)
     return (
-        f"{{'ours': '', 'column': {literal(', '.join(mapping[k] for k in table.key))}, 'found': concat_ws(' · ', {values}), "
-        "'expected': 'a key that no earlier row has', 'fatal': true}"
+        f"{{'ours': '', 'column': {literal(', '.join(cells[k].shown for k in table.key))}, "
+        f"'found': concat_ws(' · ', {values}), 'expected': 'a key that no earlier row has', 'fatal': true}}"
     )
 
 
-def _original(source: str) -> str:
-    return identifier(f"from:{source}")
-
-
-def _shown(source: str) -> str:
-    """SQL of a cell as a reject shows it: short, and with NUL bytes that can be seen."""
-    return f"replace(left({_original(source)}, 200), chr(0), '␀')"
-
-
-def _is_later(table: Table, mapping: Mapping[str, str], company: Company) -> str:
+def _is_later(table: Table, cells: Mapping[str, Cell], company: Company) -> str:
     happened = _HAPPENED.get(table.name)
-    if happened is None or happened not in mapping:
+    if happened is None or happened not in cells:
         return "false"
-    unless = " AND status IS DISTINCT FROM 'open'" if table.name == "deals" and "status" in mapping else ""
+    unless = " AND status IS DISTINCT FROM 'open'" if table.name == "deals" and "status" in cells else ""
     return f"coalesce({identifier(happened)} >= DATE '{company.as_of}' + INTERVAL 1 DAY{unless}, false)"
 
 
-def _counts(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, str]) -> dict[str, float]:
+def _counts(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mapping[str, Cell]) -> dict[str, float]:
     amount = _AMOUNTS.get(table.name)
-    held = f"coalesce(sum({identifier(amount)}), 0)" if amount in mapping and amount else "NULL"
+    held = f"coalesce(sum({identifier(amount)}), 0)" if amount in cells and amount else "NULL"
     found: dict[str, tuple[int, Decimal]] = {
         fate: (int(rows), Decimal(money or 0))
         for fate, rows, money in sql.execute(f"SELECT fate, count(*), {held} FROM fate_{table.name} GROUP BY fate").fetchall()
@@ -293,15 +316,3 @@ def _counts(sql: duckdb.DuckDBPyConnection, table: Table, mapping: Mapping[str, 
         counts["source_amount"] = float(sum((money for _, money in found.values()), Decimal(0)))
         counts.update({f"{fate}_amount": float(found.get(fate, nothing)[1]) for fate in FATES})
     return counts
-
-
-def _tables(sql: duckdb.DuckDBPyConnection) -> set[str]:
-    rows = sql.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'canon\\_%' ESCAPE '\\'").fetchall()
-    return {str(name).removeprefix("canon_") for (name,) in rows}
-
-
-def _columns(sql: duckdb.DuckDBPyConnection, table: str, stage: str = "canon") -> list[str]:
-    rows = sql.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [f"{stage}_{table}"]
-    ).fetchall()
-    return [str(name) for (name,) in rows]

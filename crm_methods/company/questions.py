@@ -28,14 +28,30 @@ class Question:
 _SOLD = ("deals.amount", "deals.closed_on")
 _ASKED: tuple[Question, ...] = (
     Question("client_base.reconciliation", "What came in, and does it reconcile?"),
+    Question("client_base.drift", "What changed in the incoming data since the last run?"),
+    Question("client_base.deal_kinds", "What are the deals: purchases, returns, lost, open?", ("deals.amount",)),
     Question("client_base.revenue_bridge", "Where did the change in revenue come from?", _SOLD),
     Question("client_base.completeness", "How complete is what we know of clients?"),
     Question("client_base.gaps", "Which gaps harm which stage most?"),
     Question("client_base.duplicates", "Which clients look like duplicates?"),
+    Question("client_base.groups", "Which clients belong to one group?"),
     Question("client_base.spellings", "Which groups of clients are spelt in several ways?"),
     Question("client_base.concentration", "How concentrated is the base?", ("deals.amount",)),
     Question("client_base.monthly_flow", "How does the base move from month to month?", ("deals.closed_on",)),
     Question("client_base.cohorts", "How many clients come back, by the quarter of their first deal?", ("deals.closed_on",)),
+    Question("client_base.won_and_lost", "What do won and lost deals say?", ("deals.status",)),
+    Question(
+        "client_base.terms",
+        "On which terms do clients buy?",
+        ("deals.terms|deals.distribution_channel|deals.kind|deals.discount_share|deals.promised_on|deals.delivery_cost",),
+    ),
+    Question(
+        "client_base.requests",
+        "What do clients ask for?",
+        ("interactions.topic|interactions.reason|process_events.topic",),
+    ),
+    Question("client_base.referrals", "Who brings other clients?", ("clients.acquired_via|clients.referred_by",)),
+    Question("client_base.contacts", "Which channels carry the contacts, at what effort?", ("interactions.channel",)),
     Question(
         "segments.cost_to_serve",
         "What does each client cost to serve?",
@@ -88,10 +104,6 @@ _ASKED: tuple[Question, ...] = (
     ),
 )
 _PLANNED: tuple[Question, ...] = (
-    Question("client_base.requests", "What do clients ask for?", planned=True),
-    Question("client_base.terms", "On which terms do clients buy?", planned=True),
-    Question("client_base.referrals", "Who brings other clients?", planned=True),
-    Question("client_base.won_and_lost", "What do won and lost deals say?", planned=True),
     Question("segments.wants", "What does each segment want, like and leave for?", planned=True),
     Question("segments.contracts", "How long do contracts last?", planned=True),
     Question("segments.payment", "What does late payment cost?", planned=True),

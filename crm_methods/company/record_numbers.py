@@ -18,6 +18,7 @@ import pyarrow as pa
 
 RECORD = '"record:"'
 """The column of a raw table that holds the place of a record in its file; no header can be read as this name."""
+_LONGEST_CELL = 1 << 24
 
 
 class Cells(Protocol):
@@ -32,6 +33,8 @@ class Cells(Protocol):
 
 def cells_of(lines: Iterable[str], delimiter: str, quote: str) -> Cells:
     """The lines of a text cut into cells; ``quote`` may be empty."""
+    # The module's own limit of 131,072 characters is less than a description in a CRM may have.
+    csv.field_size_limit(_LONGEST_CELL)
     if quote:
         return csv.reader(lines, delimiter=delimiter, quotechar=quote)
     return csv.reader(lines, delimiter=delimiter, quotechar=None, quoting=csv.QUOTE_NONE)
@@ -62,11 +65,11 @@ def number_records(
         Per record that could not be cut: DuckDB's line, its byte position (from 1), text and reason, in the file's order.
     """
     places = [int(line) for line, *_ in torn]
-    if _count_lines(path) == skip + rows + len(torn):
+    if count_lines(path) == skip + rows + len(torn):
         _make_room(sql, table, places)
     else:
         # Blank lines and quoted newlines: only a second pass knows on which line a record begins.
-        places = _lines_at(path, [int(position) - 1 for _, position, *_ in torn])
+        places = lines_at(path, [int(position) - 1 for _, position, *_ in torn])
         begins = _first_lines(path, delimiter, quote, skip, set(places))
         if len(begins) == rows:
             _renumber(sql, table, skip, begins)
@@ -104,23 +107,25 @@ def _renumber(sql: duckdb.DuckDBPyConnection, table: str, skip: int, begins: Seq
     sql.unregister("places")
 
 
-def _newline(path: Path) -> bytes:
+def newline_of(path: Path) -> bytes:
+    """What ends the lines of a text: a line feed, or a carriage return where its beginning has no other."""
     with path.open("rb") as file:
         head = file.read(1 << 20)
     return b"\r" if b"\n" not in head and b"\r" in head else b"\n"
 
 
-def _count_lines(path: Path) -> int:
-    newline, count, last = _newline(path), 0, b""
+def count_lines(path: Path) -> int:
+    """The lines of a text, whether or not the last one is ended."""
+    newline, count, last = newline_of(path), 0, b""
     with path.open("rb") as file:
         while chunk := file.read(1 << 24):
             count, last = count + chunk.count(newline), chunk[-1:]
     return count + (last not in {b"", newline})
 
 
-def _lines_at(path: Path, positions: Sequence[int]) -> list[int]:
+def lines_at(path: Path, positions: Sequence[int]) -> list[int]:
     """The lines on which the first text at or after each byte stands; positions ascend."""
-    newline, lines, count, read = _newline(path), [], 1, 0
+    newline, lines, count, read = newline_of(path), [], 1, 0
     with path.open("rb") as file:
         for position in positions:
             count += file.read(max(0, position - read)).count(newline)

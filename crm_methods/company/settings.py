@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from crm_methods.company.contracts import TABLES, Table
+from crm_methods.company.source_checks import check_tables
 from crm_methods.company.strict_yaml import Settings as Settings
 from crm_methods.company.strict_yaml import expectation, shown
 from crm_methods.company.strict_yaml import read_yaml as read_yaml
@@ -58,10 +59,42 @@ class Formats(Settings):
         return self
 
 
-class Unpivot(Settings):
-    """A wide spend table: one column per product becomes one row per product."""
+class Reshape(Settings):
+    """How the rows of a file become deals, where a row is not a deal.
 
-    unpivot: list[str] = Field(min_length=1)
+    ``unpivot``: a wide spend table, one column per product, becomes one row per client and product.
+    ``lines``: a row is one product of a deal; the rows of one ``deal_id`` are one deal with their summed amount.
+    """
+
+    unpivot: Annotated[list[str], Field(min_length=1)] | None = None
+    lines: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Reshape:
+        if (self.unpivot is None) == (self.lines is None):
+            raise ValueError("either `unpivot: [columns]` or `lines: true`")
+        return self
+
+
+class Lookup(Settings):
+    """Where a code of the source is spelt out: the row of another file whose ``key`` is the code holds the ``value``."""
+
+    file: str
+    key: str
+    value: str
+    sheet: str | None = None
+    by: str | None = None
+    formats: Formats | None = None
+
+
+class Cases(Settings):
+    """Which activities of an event log mean that a case was answered, and that it was solved."""
+
+    closed_by: list[str] = Field(default=[])
+    answered_by: list[str] = Field(default=[])
+
+
+Unit = Literal["seconds", "hours", "days", "percent", "thousands", "millions"]
 
 
 class Source(Settings):
@@ -69,13 +102,23 @@ class Source(Settings):
 
     file: str | None = None
     package: str | None = None
+    database: str | None = None
+    password_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    table: str | None = None
+    query: str | None = None
     sheet: str | None = None
     header: bool = True
+    header_row: Annotated[int, Field(ge=1, le=1_000)] | None = None
     names: list[str] | None = None
-    columns: dict[str, str] = Field(default={})
+    preset: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] | None = None
+    columns: dict[str, str | list[str]] = Field(default={})
     values: dict[str, dict[str, str]] = Field(default={})
+    units: dict[str, Unit] = Field(default={})
+    constants: dict[str, str] = Field(default={})
+    lookup: dict[str, Lookup] = Field(default={})
     generate: Literal["row"] | None = None
-    reshape: Unpivot | None = None
+    reshape: Reshape | None = None
+    cases: Cases | None = None
     formats: Formats = Formats()
 
 
@@ -176,7 +219,7 @@ class Company(Settings):
     formats: Formats = Formats()
     tables: dict[str, Source]
     costs: Costs = Costs()
-    unit: Literal["client"] = "client"
+    unit: Literal["client", "group"] = "client"
     margin_share: Annotated[float, Field(gt=0, le=1)] | None = None
     promises: list[str] = Field(default=[])
     intake: Intake = Intake()
@@ -225,7 +268,41 @@ def load_company(folder: Path) -> Company:
             f"{path}: there is no such file. Expected a company's folder with a company.yml in it. "
             f"{did_you_mean(folder.name, nearby)}".rstrip()
         )
-    return read_yaml(path, Company, lambda raw, faults: _check_tables(raw.get("tables"), folder, faults))
+    company = read_yaml(path, Company, lambda raw, faults: check_tables(raw.get("tables"), folder, faults))
+    return _with_decisions(company, folder / "merges.csv")
+
+
+def usable_part(folder: Path) -> Company | None:
+    """What can be used of a company.yml that has faults: the entries that are sound by themselves.
+
+    Of what is required and faulty a stand-in is taken, so that files can be looked at; it is good for a check only.
+    None where nothing can be read.
+    """
+    try:
+        raw = yaml.safe_load((folder / "company.yml").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+    if not isinstance(raw, dict):
+        return None
+    made: dict[str, Any] = {"company": folder.name, "as_of": dt.date.today(), "currency": "EUR", "tables": {}}
+    for key, value in raw.items():
+        if key in Company.model_fields and key != "tables":
+            made = _with_if_sound(made, key, value)
+    tables = raw.get("tables")
+    for name, source in tables.items() if isinstance(tables, dict) else ():
+        faults = Faults()
+        check_tables({"interactions": {}, name: source}, folder, faults)
+        if not [fault for fault in faults.items if fault.where.startswith(f"tables.{name}")]:
+            made = _with_if_sound(made, "tables", {**made["tables"], name: source})
+    return Company.model_validate(made)
+
+
+def _with_if_sound(made: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    try:
+        Company.model_validate({**made, key: value})
+    except ValidationError:
+        return made
+    return {**made, key: value}
 
 
 def with_knobs(company: Company, stage: str, knobs: Mapping[str, Any]) -> Company:
@@ -254,54 +331,17 @@ def knob_faults(stage: str, knobs: Mapping[str, Any], faults: Faults) -> None:
             faults.add(f"{stage}.{name}", shown(value), expectation(item))
 
 
-def _check_tables(tables: Any, folder: Path, faults: Faults) -> None:
-    if not isinstance(tables, dict):
-        return
-    for name, source in tables.items():
-        where = f"tables.{name}"
-        if name not in TABLES:
-            faults.add(where, "an unknown table", f"one of {', '.join(TABLES)}", did_you_mean(str(name), TABLES))
-            continue
-        if not isinstance(source, dict):
-            continue
-        file = source.get("file")
-        if (file is None) == (source.get("package") is None):
-            found = "neither `file` nor `package`" if file is None else "both `file` and `package`"
-            faults.add(where, found, "exactly one of them")
-        elif isinstance(file, str):
-            _check_file(f"{where}.file", file, folder, faults)
-        if source.get("reshape") is not None and name != "deals":
-            faults.add(f"{where}.reshape", "a wide table", "it for deals only")
-        _check_columns(where, TABLES[name], source, faults)
-    if not {"deals", "interactions"} & set(tables):
-        faults.add("tables", ", ".join(map(str, tables)) or "no table", "at least one of deals and interactions")
+def _with_decisions(company: Company, path: Path) -> Company:
+    """The company with the decisions beside company.yml, which count without being declared there.
 
-
-def _check_columns(where: str, table: Table, source: Mapping[str, Any], faults: Faults) -> None:
-    """Note columns that the contract does not know, and translations into words that it does not know."""
-    for block in ("columns", "values"):
-        declared = source.get(block)
-        for name in declared if isinstance(declared, dict) else ():
-            column = table.column(name)
-            if column is None or "*" in name:
-                faults.add(
-                    f"{where}.{block}.{name}", "an unknown column", f"a column of {table.name}", did_you_mean(name, table.names)
-                )
-            elif block == "values" and column.values and isinstance(words := source["values"][name], dict):
-                for theirs, ours in words.items():
-                    if isinstance(ours, str) and ours.lower() not in column.values:
-                        remedy = did_you_mean(ours, column.values)
-                        faults.add(f"{where}.values.{name}.{theirs}", f'"{ours}"', f"one of {', '.join(column.values)}", remedy)
-
-
-def _check_file(where: str, file: str, folder: Path, faults: Faults) -> None:
+    The kit writes the list as UTF-8 with commas, whatever the company's formats; a spreadsheet may save it otherwise.
+    """
+    if "merges" in company.tables or not path.is_file():
+        return company
     try:
-        path = (folder / file).resolve()
-        inside, there = path.is_relative_to(folder.resolve()), path.is_file()
-    except (OSError, ValueError, RuntimeError):  # a name that no file has: too long, a NUL in it, links in a circle
-        inside, there = True, False
-    if not inside:
-        faults.add(where, f'the path "{file}"', "a path inside the company's folder", "Copy the file beside company.yml.")
-    elif not there:
-        beside = [p.name for p in folder.iterdir() if p.is_file()]
-        faults.add(where, f'no file "{file}"', "a file beside company.yml", did_you_mean(file, beside))
+        header, encoding = path.read_text(encoding="utf-8").partition("\n")[0], "utf-8"
+    except UnicodeDecodeError:
+        header, encoding = path.read_bytes().partition(b"\n")[0].decode("latin-1"), company.formats.encoding or "utf-8"
+    delimiter = max(",;\t", key=header.count)
+    source = Source(file=path.name, formats=Formats(encoding=encoding, delimiter=delimiter, quote='"'))
+    return company.model_copy(update={"tables": {**company.tables, "merges": source}})

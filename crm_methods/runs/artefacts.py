@@ -8,6 +8,7 @@ opened by hand, it reads the last published run and writes to ``.work/by_hand``.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from typing import Any
 
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
 import crm_methods
 from crm_methods.company.answers import Answer, Conclusion, Result, Unanswered
@@ -39,6 +41,8 @@ PROJECT = PACKAGE.parent
 DEFAULT_COMPANY = PROJECT / "data" / "meridian"
 PLAN_FILES = ("offers.yml", "procedures.yml", "contacts.yml", "contacts.csv", "programmes.yml", "questionnaire.yml")
 SCHEMA = 1
+COMPARED: Mapping[str, tuple[str, ...]] = {"client_base": ("input_profile",)}
+"""Tables of the run before this one that a stage compares itself with."""
 _VERSIONS = ("pandas", "numpy", "scipy", "scikit-learn", "duckdb", "narwhals", "lifetimes")
 
 
@@ -88,6 +92,30 @@ class Stage:
     def upstream_table(self, table: str, max_rows: int = 100_000) -> pd.DataFrame:
         """A table of an earlier stage with a row per segment or coarser, as pandas."""
         return collect(self.upstream(table), max_rows=max_rows)
+
+    @property
+    def previous_as_of(self) -> dt.date | None:
+        """The as-of day of the last published run of this company that looks from an earlier day; None on a first run."""
+        run = self._previous_run()
+        return None if run is None else dt.date.fromisoformat(run.name)
+
+    def previous_table(self, name: str) -> pd.DataFrame | None:
+        """A table with a row per segment or coarser of that run; None where it left none that can be read."""
+        run = self._previous_run()
+        return None if run is None else read_published(run, name)
+
+    def previous(self, name: str) -> tuple[pd.DataFrame | None, dt.date | None]:
+        """A table of the last run that looks from an earlier day, and that day; None each on a first run."""
+        return self.previous_table(name), self.previous_as_of
+
+    def masked(self, text: str) -> str:
+        """``text`` as it is published: with pseudonyms where the company wants them."""
+        return self.pseudonyms.text(text) if self.pseudonyms is not None else text
+
+    def _previous_run(self) -> Path | None:
+        is_run = self.folder.parent.name == ".work"
+        root = self.folder.parent.parent if is_run else reports_root() / self.company_folder.name
+        return previous_run(root, self.settings.as_of)
 
     def write(
         self, name: str, frame: nw.LazyFrame[Any] | pd.DataFrame, *, grain: str, key: Sequence[str], totals: Sequence[str] = ()
@@ -241,6 +269,34 @@ def reports_root() -> Path:
     return Path(os.environ.get("CRM_METHODS_REPORTS") or PROJECT / "reports").resolve()
 
 
+def previous_run(root: Path, as_of: dt.date) -> Path | None:
+    """The folder of the last run published below ``root`` that looks from an earlier day than ``as_of``.
+
+    Later runs and one of the same day don't count, so that a run that is repeated comes to the same.
+    """
+    runs = [path.parent for path in root.glob("*/run.json") if _is_earlier_run(path, as_of)]
+    return max(runs, key=lambda run: run.name, default=None)
+
+
+def read_published(run: Path, name: str) -> pd.DataFrame | None:
+    """A table of a published run as pandas; None where there is no such table, or something else in its place."""
+    try:
+        table: pd.DataFrame = pd.read_parquet(run / "tables" / f"{name}.parquet")
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return None
+    return table
+
+
+def previous_hash(stage: str, root: Path, as_of: dt.date) -> str:
+    """Hash of what a stage compares itself with: the previous run's day and the contents of its tables; empty for nothing."""
+    run = previous_run(root, as_of) if stage in COMPARED else None
+    if run is None:
+        return ""
+    readable = [name for name in COMPARED[stage] if read_published(run, name) is not None]
+    found = [f"{name}:{fingerprint(run / 'tables' / f'{name}.parquet')}" for name in readable]
+    return _sha256("\n".join([run.name, *found]))
+
+
 def effective_knobs(stage: str, settings: Company) -> dict[str, Any]:
     """The values that the stage's parameters have in these settings."""
     return {name: getattr(getattr(settings, room), key) for name, (room, key) in KNOBS[stage].items()}
@@ -296,6 +352,16 @@ def _last_published(company_folder: Path) -> Path:
             f"Run it once first: make report COMPANY=data/{company_folder.name}."
         )
     return published[-1].parent
+
+
+def _is_earlier_run(path: Path, as_of: dt.date) -> bool:
+    """Whether this is the run.json of a run whose folder bears its day, and the day is earlier."""
+    try:
+        day, facts = dt.date.fromisoformat(path.parent.name), json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    named = day.isoformat() == path.parent.name and isinstance(facts, dict) and facts.get("as_of") == path.parent.name
+    return named and day < as_of
 
 
 def _plain(value: Any) -> Any:

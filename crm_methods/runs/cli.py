@@ -1,4 +1,4 @@
-"""The command ``crm-methods``: run a company through the six stages, see what is fresh, open the report."""
+"""The command ``crm-methods``: describe a company's files, check them, run the six stages, see what is fresh, open the report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from typing import NoReturn
 from crm_methods.errors import CrmError, ParameterError, did_you_mean
 
 INTERRUPTED = 130
-_COMMANDS = ("run", "status", "open")
+_COMMANDS = ("new", "check", "run", "status", "open")
 # What the user's disk refuses; any other OSError is a fault of the kit and shows its trace.
 _REFUSALS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 )
 _EXAMPLES = """examples:
+  crm-methods new acme ~/exports/*.csv           a draft of data/acme/company.yml from the files themselves
+  crm-methods check acme                         all that is wrong with settings and files, without running
   crm-methods run data/meridian
   crm-methods run meridian --set segments.horizon_months=24 --set contacts.budget=60000
   crm-methods run meridian --stages 3,5
@@ -79,6 +81,10 @@ def _run_command(given: Sequence[str]) -> int:
         listed = f"expected one of {', '.join(_COMMANDS)}."
         raise ParameterError(f"{first}: found an unknown command, {listed} {did_you_mean(first, _COMMANDS)}".rstrip())
     options = parser.parse_args(given)
+    if options.command == "new":
+        return _new(options)
+    if options.command == "check":
+        return _check(options)
     reports = Path(options.reports) if options.reports else None
     if options.command == "run":
         return _run(options, reports)
@@ -94,11 +100,24 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="command")
+    new = commands.add_parser("new", help="write a draft of company.yml from a company's files", allow_abbrev=False)
+    new.add_argument("name", metavar="NAME", help="the company's new folder in data/")
+    new.add_argument(
+        "sources", metavar="FILE", nargs="+",
+        help="a file, a folder, the SQLAlchemy address of a database, or package:<package>/<path>",
+    )  # fmt: skip
+    new.add_argument("--into", metavar="DIR", help="where the company's folder is made (default: data/)")
+    new.add_argument("--password-env", metavar="NAME", help="the environment variable that holds a database's password")
+    new.add_argument("--force", action="store_true", help="replace a company.yml that is there; it is kept as company.yml.bak")
+    check = commands.add_parser(
+        "check", help="say all that is wrong with settings and files, without running", allow_abbrev=False
+    )
     run = commands.add_parser("run", help="run the stages that are not fresh, and publish the report", allow_abbrev=False)
     status = commands.add_parser("status", help="say which stages are fresh, and why the others are not", allow_abbrev=False)
     show = commands.add_parser("open", help="open the last published report in the browser", allow_abbrev=False)
-    for command in (run, status, show):
+    for command in (check, run, status, show):
         command.add_argument("company", metavar="DIR", help="the company's folder, or its name in data/")
+    for command in (run, status, show):
         command.add_argument("--reports", metavar="DIR", help="where reports are published (default: reports/)")
     for command in (run, status):
         command.add_argument("--notebooks", metavar="DIR", help="the notebooks of the stages (default: the kit's)")
@@ -109,6 +128,37 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--stages", metavar="3,5", help="only these stages, by number or name")
     run.add_argument("--force", action="store_true", help="repeat fresh stages too")
     return parser
+
+
+def _new(options: argparse.Namespace) -> int:
+    from crm_methods.company.draft import draft_company
+    from crm_methods.runs.artefacts import PROJECT
+    from crm_methods.runs.workplace import relative
+
+    shelf = Path(options.into) if options.into else PROJECT / "data"
+    draft = draft_company(options.name, options.sources, shelf, force=options.force, password_env=options.password_env)
+    for sentence in draft.sentences:
+        _say(sentence)
+    if draft.questions:
+        _say(f"To decide in {relative(draft.path)}:")
+        for question in draft.questions:
+            _say(f"  ? {question}")
+    _say(f"Next: crm-methods check {relative(draft.path.parent)}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from crm_methods.runs.check import check
+    from crm_methods.runs.request import company_folder
+
+    found = check(company_folder(options.company))
+    for line in found.lines:
+        _say(line)
+    for fault in found.faults:
+        print(_printable(fault), file=sys.stderr)
+    if not found.faults:
+        _say(f"Nothing stands in the way of: crm-methods run {options.company}")
+    return 1 if found.faults else 0
 
 
 def _run(options: argparse.Namespace, reports: Path | None) -> int:

@@ -56,7 +56,7 @@ def plan_stages(request: Request, notebooks: Path) -> dict[str, StagePlan]:
 
 
 def state_of(plan: StagePlan, place: Workplace, company_folder: Path) -> StageState:
-    """The condition of a stage; a stage whose earlier stages changed their tables since is stale.
+    """The condition of a stage; a stage whose earlier stages, or whose earlier run, changed their tables since is stale.
 
     The tables of earlier stages count by their contents, so that repeating a stage that
     comes to the same result makes no later one stale.
@@ -68,6 +68,8 @@ def state_of(plan: StagePlan, place: Workplace, company_folder: Path) -> StageSt
     why = _difference(plan, facts, record, company_folder) or _damage(record, place.work)
     if not why and record["upstream"] != upstream_hash(plan.stage, place):
         why = "an earlier stage has new tables"
+    if not why and record.get("previous", "") != artefacts.previous_hash(plan.stage, place.root, place.as_of):
+        why = "the earlier run that it is compared with is another one now"
     return StageState(plan.stage, "stale" if why else "fresh", why)
 
 
@@ -88,8 +90,8 @@ def note_execution(plan: StagePlan, place: Workplace, facts: Mapping[str, Any], 
     files = {str(path.relative_to(place.work)): _stamp(path) for path in outputs}
     record = {
         "schema": artefacts.SCHEMA, "stage": plan.stage, "identity": facts["identity"], "notebook_sha256": _sha256(plan.notebook),
-        "upstream": upstream_hash(plan.stage, place), "outputs": files, "seconds": round(seconds, 2),
-        "peak_memory_mb": facts["peak_memory_mb"],
+        "upstream": upstream_hash(plan.stage, place), "previous": artefacts.previous_hash(plan.stage, place.root, place.as_of),
+        "outputs": files, "seconds": round(seconds, 2), "peak_memory_mb": facts["peak_memory_mb"],
     }  # fmt: skip
     artefacts.write_json(place.record(plan.stage), record)
 
@@ -126,7 +128,7 @@ def _difference(plan: StagePlan, facts: Mapping[str, Any], record: Mapping[str, 
         return "the settings have changed"
     if facts["code_sha256"] != artefacts.code_hash(plan.stage):
         return "the code has changed"
-    read = {_sha256(locate(source, company_folder)) for source in plan.settings.tables.values()}
+    read = {_sha256(locate(source, company_folder, name)) for name, source in plan.settings.tables.items()}
     return "the plans have changed" if {entry["sha256"] for entry in facts["inputs"]} == read else "the input files have changed"
 
 

@@ -52,9 +52,9 @@ class Finished:
     generated: str
 
 
-def run_id(plans: Mapping[str, StagePlan]) -> str:
-    """Identifies what a run was made of: the same inputs, settings and code have the same id."""
-    identities = "\n".join(f"{stage} {plan.identity}" for stage, plan in plans.items())
+def run_id(plans: Mapping[str, StagePlan], previous: str = "") -> str:
+    """Identifies what a run was made of: the same inputs, settings, code and earlier run (``previous``) have the same id."""
+    identities = "\n".join([*(f"{stage} {plan.identity}" for stage, plan in plans.items()), *([previous] if previous else [])])
     return hashlib.sha256(identities.encode()).hexdigest()[:12]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crm_methods.company.databases import pull
 from crm_methods.company.intake import Canonical, bring_in
 from crm_methods.company.privacy import Pseudonyms, pseudonyms_of
 from crm_methods.company.vocabulary import STAGES
@@ -95,6 +96,8 @@ def run(
     place = workplace(request.folder, request.settings.as_of, reports)
     with locked(place):
         place.tidy()
+        # Copied once, so that all stages see the same rows and know whether they are fresh.
+        pull(request.settings, request.folder)
         hears = progress or progress_on(len(request.stages))
         try:
             return _run(_Run(request, place, plan_stages(request, notebooks), notebooks, force, hears))
@@ -136,7 +139,7 @@ def _run(current: _Run) -> RunResult:
             behind = tuple(state for state in states_of(plans, place, request.folder) if not state.is_fresh)
             if behind:
                 return RunResult(None, executed, skipped, behind)
-            identity = run_id(plans)
+            identity = run_id(plans, artefacts.previous_hash("client_base", place.root, place.as_of))
             if executed or not is_published(place, identity):
                 generated = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC"
                 facts = [read_json(place.facts(stage)) or {} for stage in STAGES]

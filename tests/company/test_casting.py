@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from crm_methods.company.casting import cast_sql, expected, fault_sql, merged
+from crm_methods.company.casting import cast_sql, expected, fault_sql, filled_sql, merged, signs_of
 from crm_methods.company.contracts import Column
 from crm_methods.company.settings import Formats
 
@@ -21,7 +21,9 @@ def read(text: str | None, column: Column, formats: Formats = ISO, **how: Any) -
         value = cast_sql(column, "cell", formats, how.pop("values", {}), **how)
         fault = fault_sql(column, "cell", "value", AS_OF)
         row = sql.execute(
-            f"SELECT value, {fault} FROM (SELECT cell, {value} AS value FROM (SELECT ? AS cell))", [text]
+            f"SELECT value, {fault} FROM (SELECT cell, {value} AS value FROM "
+            f"(SELECT {filled_sql('cell')} AS cell FROM (SELECT ? AS cell)))",
+            [text],
         ).fetchone()
     assert row is not None
     return (float(row[0]) if column.type == "money" and row[0] is not None else row[0]), row[1]
@@ -76,6 +78,10 @@ def test_amounts_are_read_as_declared_or_not_at_all(text: str | None, formats: F
         ("2025-03-05", Formats(), "2025-03-05"),
         ("2025-03-05T10:00:00Z", Formats(), "2025-03-05"),
         ("2025-03-05 10:00:00.5", Formats(), "2025-03-05"),
+        ("2025-03-05T10:00:00+02:00", Formats(), "2025-03-05"),
+        ("2025-03-05T01:00:00+02:00", Formats(), "2025-03-04"),
+        ("2025-03-05 23:30:00.25-0100", Formats(), "2025-03-06"),
+        ("2025-03-05+02:00", Formats(), None),
         ("05.03.2025", GERMAN, "2025-03-05"),
         ("5.3.2025 14:30", GERMAN, "2025-03-05"),
         ("03/05/2025", Formats(date="%m/%d/%Y"), "2025-03-05"),
@@ -93,7 +99,7 @@ def test_dates_are_read_as_declared_or_not_at_all(text: str, formats: Formats, d
     assert (str(value) if value else None, fault) == (day, day is None)
 
 
-@pytest.mark.parametrize("text", ["0001-01-01", "1949-12-31", "2056-01-01", "9999-12-31"])
+@pytest.mark.parametrize("text", ["0001-01-01", "1949-12-31", "1970-01-01", "2056-01-01", "9999-12-31"])
 def test_impossible_days_are_faults(text: str):
     assert read(text, col("date"))[1]
 
@@ -150,7 +156,55 @@ def test_bounds_are_faults_and_are_said():
     assert [read(text, rating)[1] for text in ("-1", "0", "10", "11")] == [True, False, False, True]
     assert expected(rating, Formats()) == "an integer, at least 0 and at most 10"
     assert expected(col("money"), GERMAN) == 'an amount with "," as decimal mark'
-    assert expected(col("date"), GERMAN) == "a date as %d.%m.%Y between 1950 and 30 years ahead"
+    assert expected(col("date"), GERMAN) == "a date as %d.%m.%Y between 1950 and 30 years ahead, and not 1970-01-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "formats", "currency", "amount"),
+    [
+        ("$84,835.00 ", Formats(thousands=","), "USD", 84835),
+        ("12 EUR", Formats(), "EUR", 12),
+        ("eur 12.5", Formats(), "EUR", 12.5),
+        ("1 054,00 ₽", Formats(decimal=",", thousands=" "), "RUB", 1054),
+        ("1\u00a0054,00 руб.", Formats(decimal=",", thousands=" "), "RUB", 1054),
+        ("-€5", Formats(), "EUR", -5),
+        ("€-5", Formats(), "EUR", -5),
+        ("(1,054.50)", Formats(thousands=","), "USD", -1054.5),
+        ("($5.25)", Formats(), "USD", -5.25),
+        ("\u22125", Formats(), "EUR", -5),
+        ("5,25-", Formats(decimal=","), "EUR", -5.25),
+        ("$5", Formats(), "EUR", None),
+        ("12 USD", Formats(), "EUR", None),
+        ("12 USD", Formats(), None, 12),
+        ("EUR", Formats(), "EUR", None),
+        ("5--", Formats(), "EUR", None),
+    ],
+)
+def test_amounts_may_carry_their_own_currency_and_no_other(text: str, formats: Formats, currency: str | None, amount: Any):
+    value, fault = read(text, col("money"), formats, signs=signs_of(currency))
+    assert (value, fault) == (amount, amount is None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "text", "result"),
+    [
+        ("number", "seconds", "90", 1.5),
+        ("number", "hours", "1.5", 90),
+        ("number", "days", "2", 2880),
+        ("share", "percent", "12", 0.12),
+        ("share", "percent", "12 %", 0.12),
+        ("money", "millions", "1100.04", 1_100_040_000),
+        ("integer", "thousands", "3", 3000),
+    ],
+)
+def test_other_units_become_the_columns_own(kind: str, unit: Any, text: str, result: float):
+    value, fault = read(text, col(kind), unit=unit)
+    assert (pytest.approx(value), fault) == (result, False)
+
+
+def test_words_are_translated_whatever_their_case_and_a_star_stands_for_the_rest():
+    status, words = col("text", values=("won", "lost", "open")), {"CLOSED won": "won", "*": "open"}
+    assert [read(text, status, values=words)[0] for text in ("closed WON", "Proposal", "", None)] == ["won", "open", None, None]
 
 
 def test_a_tables_own_formats_come_before_the_companys():

@@ -9,17 +9,17 @@ from crm_methods.company.questions import QUESTIONS
 
 DESIGNED = {
     "deals": "deal_id client_id closed_on amount status kind opened_on cost margin currency discount_share terms "
-    "distribution_channel loss_reason competitor owner",
-    "deal_lines": "deal_id product_id quantity unit_price cost",
+    "distribution_channel loss_reason competitor owner promised_on delivered_on delivery_cost",
+    "deal_lines": "deal_id product_id quantity unit_price discount_share cost",
     "products": "product_id name category list_price unit_cost",
-    "invoices": "invoice_id client_id deal_id amount issued_on due_on paid_on",
+    "invoices": "invoice_id client_id deal_id amount currency issued_on due_on paid_on",
     "contracts": "contract_id client_id starts_on ends_on value_per_month ended_by",
     "clients": "client_id name parent_id tax_id industry territory employees turnover complementary_solutions owner since "
     "acquired_via referred_by email phone address",
     "contact_persons": "person_id client_id name role email phone preferred_channel consent_email",
     "interactions": "interaction_id client_id person_id deal_id started_at channel direction initiative answered kind topic "
     "reason department skill handling_minutes direct_cost first_response_at resolved_at reopened",
-    "process_events": "case_id client_id activity at resource department",
+    "process_events": "case_id client_id topic activity at resource department",
     "cost_ledger": "pool month amount",
     "staff": "skill department people hours_per_month cost_per_hour",
     "surveys": "response_id client_id person_id answered_on nps csat effort rating_price importance_price expected_price "
@@ -31,7 +31,7 @@ DESIGNED = {
     "assessments": "item dimension level rater evidence on",
     "internal_actions": "kind owner due cost result",
     "exchange_rates": "currency on rate",
-    "merges": "client_id into decided_by",
+    "merges": "client_id into decision decided_by",
 }
 COLUMNS = [(table, column) for table in TABLES.values() for column in table.columns]
 

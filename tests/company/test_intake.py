@@ -209,17 +209,17 @@ def test_a_second_call_reads_nothing_again_and_a_changed_file_does(
 ):
     first = bring(deals("1,a,2025-03-01,10"))
     read: list[str] = []
-    real = intake.read_raw
-    monkeypatch.setattr(intake, "read_raw", lambda sql, name, *rest: read.append(name) or real(sql, name, *rest))
+    real = intake.read_table
+    monkeypatch.setattr(intake, "read_table", lambda sql, name, *rest: read.append(name) or real(sql, name, *rest))
     again = bring(deals("1,a,2025-03-01,10"))
     assert read == []
     assert again.supplied == first.supplied
     pd.testing.assert_frame_equal(again.totals, first.totals)
     changed = bring(deals("1,a,2025-03-01,10", "2,a,2025-03-01,10"))
-    assert read == ["raw_deals"]
+    assert read == ["deals"]
     assert changed.totals.loc[0, "source_rows"] == 2
     bring(deals("1,a,2025-03-01,10", "2,a,2025-03-01,10"), margin_share=0.2)
-    assert read == ["raw_deals"] * 2
+    assert read == ["deals"] * 2
     (tmp_path / "canonical" / "clients.parquet").unlink()
     bring(deals("1,a,2025-03-01,10", "2,a,2025-03-01,10"), margin_share=0.2)
     assert len(read) == 3

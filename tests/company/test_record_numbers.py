@@ -27,7 +27,7 @@ def test_every_record_keeps_the_line_it_stands_on(tmp_path: Path, kinds: list[st
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with duckdb.connect() as sql:
         raw = read_raw(sql, "raw_t", Source(file="t.csv"), Formats(encoding=encoding), path, tmp_path)
-        read = sql.execute(f"SELECT {RECORD}, n FROM raw_t ORDER BY 1").fetchall()
+        read = sql.execute(f"SELECT {RECORD}, n FROM {raw.numbered} ORDER BY 1").fetchall()
     assert read == [(n, str(n)) for n, kind in lines.items() if kind in {"good", "quoted"}]
     assert sorted(n for n, _, _ in raw.broken) == [n for n, kind in lines.items() if kind in {"torn", "foreign"}]
 
@@ -39,5 +39,5 @@ def test_undecodable_lines_move_what_follows(tmp_path: Path, bad: list[int]):
     path.write_bytes(b"\n".join(lines) + b"\n")
     with duckdb.connect() as sql:
         raw = read_raw(sql, "raw_t", Source(file="t.csv"), Formats(encoding="cp1251"), path, tmp_path)
-        assert all(int(n) == record for record, n in sql.execute(f"SELECT {RECORD}, n FROM raw_t").fetchall())
+        assert all(int(n) == record for record, n in sql.execute(f"SELECT {RECORD}, n FROM {raw.numbered}").fetchall())
     assert [n for n, _, _ in raw.broken] == bad

@@ -115,7 +115,7 @@ def test_a_name_that_no_file_has_is_a_fault(tmp_path: Path, file: str):
         ("{deals: deals.csv}", "expected a block of keys"),
         (
             "{deals: {file: deals.csv, values: {status: {Won: wonn}}}}",
-            'found "wonn", expected one of won, lost, open. Did you mean "won"?',
+            'found "wonn", expected one of won, lost, open, cancelled. Did you mean "won"?',
         ),
         ("{deals: {file: deals.csv}, clients: {file: deals.csv, reshape: {unpivot: [a]}}}", "expected it for deals only"),
         ("{deals: {file: deals.csv, colums: {}}}", 'Did you mean "columns"?'),

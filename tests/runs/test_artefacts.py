@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from crm_methods.company.settings import load_company
 from crm_methods.engine import collect
 from crm_methods.errors import ParameterError, StageError
 from crm_methods.runs import artefacts
+from crm_methods.runs.freshness import plan_stages, states_of
+from crm_methods.runs.request import read_request
+from crm_methods.runs.workplace import workplace
 
-from .conftest import write_company
+from .conftest import Finished, write_company
 
 
 @pytest.fixture
@@ -154,3 +158,90 @@ def test_json_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Circular"):
         artefacts.write_json(tmp_path / "a.json", circle)
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"n": 1}
+
+
+PROFILE = pd.DataFrame({"table": ["deals"], "rows": [4.0]})
+
+
+def _publish_profile(root: Path, as_of: str, profile: pd.DataFrame = PROFILE) -> Path:
+    """An earlier run as far as a later one looks at it; returns the table's file."""
+    run = root / as_of
+    (run / "tables").mkdir(parents=True)
+    artefacts.write_json(run / "run.json", {"schema": artefacts.SCHEMA, "as_of": as_of})
+    profile.to_parquet(run / "tables" / "input_profile.parquet", index=False)
+    return run / "tables" / "input_profile.parquet"
+
+
+def _opened(company: Path, root: Path) -> artefacts.Stage:
+    return artefacts.open_stage("client_base", company=str(company), run_dir=str(root / ".work" / "2025-12-31"))
+
+
+def test_the_previous_run_is_the_last_one_of_an_earlier_day(company: Path, tmp_path: Path) -> None:
+    root = tmp_path / "elsewhere" / "three"
+    for number, day in enumerate(["2025-06-30", "2025-09-30", "2025-12-31", "2026-03-31"]):
+        _publish_profile(root, day, PROFILE.assign(rows=float(number)))
+    stage = _opened(company, root)
+    table = stage.previous_table("input_profile")
+    assert stage.previous_as_of == dt.date(2025, 9, 30)
+    assert table is not None
+    assert list(table["rows"]) == [1.0]
+
+
+def test_a_first_run_has_no_previous_one(company: Path, tmp_path: Path) -> None:
+    stage = _opened(company, tmp_path / "elsewhere" / "three")
+    assert (stage.previous_as_of, stage.previous_table("input_profile")) == (None, None)
+
+
+def test_by_hand_the_previous_run_is_read_where_runs_are_published(
+    company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_METHODS_REPORTS", str(tmp_path / "reports"))
+    _publish_profile(tmp_path / "reports" / "three", "2025-09-30")
+    assert artefacts.open_stage("client_base", company=str(company)).previous_as_of == dt.date(2025, 9, 30)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then something else", b"client;revenue"], ids=["empty", "cut", "text"])
+def test_a_damaged_table_of_the_previous_run_counts_as_none_while_its_day_is_known(
+    company: Path, tmp_path: Path, content: bytes
+) -> None:
+    root = tmp_path / "elsewhere" / "three"
+    _publish_profile(root, "2025-09-30").write_bytes(content)
+    stage = _opened(company, root)
+    assert (stage.previous_as_of, stage.previous_table("input_profile")) == (dt.date(2025, 9, 30), None)
+    assert artefacts.previous_hash("client_base", root, dt.date(2025, 12, 31))
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"as_of": "2024-01-01"}', "\x00"], ids=["empty", "list", "other day", "noise"])
+def test_a_folder_with_a_foreign_run_json_is_no_run(tmp_path: Path, content: str) -> None:
+    _publish_profile(tmp_path, "2025-06-30")
+    _publish_profile(tmp_path, "2025-09-30").parents[1].joinpath("run.json").write_text(content, encoding="utf-8")
+    _publish_profile(tmp_path, "2025-W40")
+    found = artefacts.previous_run(tmp_path, dt.date(2025, 12, 31))
+    assert found == tmp_path / "2025-06-30"
+
+
+def test_what_a_stage_is_compared_with_counts_by_content_and_day_and_for_that_stage_alone(tmp_path: Path) -> None:
+    as_of, day = dt.date(2025, 12, 31), "2025-09-30"
+    assert artefacts.previous_hash("client_base", tmp_path, as_of) == ""
+    for name, profile in (("one", PROFILE), ("same", PROFILE.copy()), ("other", PROFILE.assign(rows=5.0))):
+        _publish_profile(tmp_path / name, day, profile)
+    _publish_profile(tmp_path / "later", "2025-12-31")
+    hashes = {path.name: artefacts.previous_hash("client_base", path, as_of) for path in tmp_path.iterdir()}
+    assert hashes["one"] == hashes["same"] != hashes["other"]
+    assert hashes["later"] == ""
+    assert artefacts.previous_hash("segments", tmp_path / "one", as_of) == ""
+
+
+def test_a_new_earlier_run_makes_stage_1_stale_and_a_later_one_does_not(finished: Finished, tmp_path: Path) -> None:
+    run = finished.copy(tmp_path)
+    request = read_request(run.company)
+    place = workplace(run.company, request.settings.as_of, run.reports)
+
+    def why() -> str:
+        return states_of(plan_stages(request, run.notebooks), place, run.company)[0].why
+
+    assert why() == ""
+    _publish_profile(place.root, "2026-06-30")
+    assert why() == ""
+    _publish_profile(place.root, "2025-06-30")
+    assert why() == "the earlier run that it is compared with is another one now"

@@ -160,3 +160,29 @@ def test_a_fresh_run_says_so(finished: Finished, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr()
     assert "Every stage is fresh" in said.out
     assert said.out.rstrip().endswith(f"{os.sep}index.html")
+
+
+def test_a_draft_is_written_checked_and_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    deals = "".join(f"D{n};Acme {n % 3};{n:02d}.03.2025;1 0{n:02d},50;Closed Won\n" for n in range(1, 29))
+    header = "Opportunity ID;Account;Close Date;Amount;Stage\n"
+    (exports / "deals.csv").write_text(header + deals, encoding="utf-8")
+    assert main(["new", "acme", str(exports), "--into", str(tmp_path / "shelf")]) == 0
+    told = capsys.readouterr().out
+    assert "To decide in" in told
+    assert "currency" in told
+    folder = tmp_path / "shelf" / "acme"
+    assert main(["check", str(folder)]) == 0
+    assert "28 rows, all accepted" in capsys.readouterr().out
+    assert main(["new", "acme", str(exports), "--into", str(tmp_path / "shelf")]) == 1
+    assert "company.yml" in capsys.readouterr().err
+
+
+def test_sources_that_are_not_there_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ([str(tmp_path / "no.csv"), "package:no_such_package/x.csv"], ["sqlite:///no/such/place/x.db"]):
+        assert main(["new", "acme", *given, "--into", str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert all(Path(source).name in told for source in given)
+        assert "Traceback" not in told
+    assert not (tmp_path / "acme").exists()
