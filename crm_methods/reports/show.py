@@ -70,7 +70,8 @@ class Presenter:
         drawn = chart(self._masked(answer), self._currency) if callable(chart) else chart
         if drawn is not None:
             parts.append(self._figure(drawn))
-        if len(answer.table.columns):
+        # A table without rows says nothing beside a sentence that says why there are none.
+        if len(answer.table):
             parts.append(self._table(answer.table, answer.caption, answer.labels))
         self._display("".join(parts), answer.sentence)
 

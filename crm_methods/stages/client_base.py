@@ -252,7 +252,10 @@ def _reconciliation_sentence(totals: pd.DataFrame, settings: Company) -> str:
     merged = int(clients["merged_rows"].sum())
     if merged:
         were = "was" if merged == 1 else "were"
-        text += f" {formats.plural(merged, 'client')} {were} merged into another, as decided in the table merges."
+        how = "as decided in the table merges"
+        if settings.unit == "group":
+            how = "as decided in the table merges, or joined into its group (`unit: group`)"
+        text += f" {formats.plural(merged, 'client')} {were} merged into another, {how}."
     created = int((clients["canonical_rows"] - clients["accepted_rows"]).sum()) + merged
     named = f" {formats.plural(created, 'client')} {'is' if created == 1 else 'are'} named only by other tables."
     return text + (named if created else "")

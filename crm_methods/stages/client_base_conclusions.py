@@ -15,11 +15,19 @@ from crm_methods.company.settings import Company
 from crm_methods.engine import collect
 from crm_methods.stages.client_base import Reconciliation
 from crm_methods.stages.client_base_bridge import RevenueBridge
+from crm_methods.stages.client_base_contacts import Channels, PreferredChannels
+from crm_methods.stages.client_base_deals import CycleAndDiscount, LossReasons, WonAndLost
+from crm_methods.stages.client_base_drift import AMBER_HISTORY, DataDrift
 from crm_methods.stages.client_base_duplicates import Duplicates
 from crm_methods.stages.client_base_fields import WHOLE_TABLE, in_words, place_of
 from crm_methods.stages.client_base_flow import Cohorts, Concentration, MonthlyFlow
 from crm_methods.stages.client_base_gaps import Completeness, DataRequests, Gaps
+from crm_methods.stages.client_base_groups import Groups
+from crm_methods.stages.client_base_referrals import Promoters, Referrals
+from crm_methods.stages.client_base_requests import RequestsPerClient, TimeToSolve, Topics
+from crm_methods.stages.client_base_rules import DealKinds, Rules
 from crm_methods.stages.client_base_spellings import Spellings
+from crm_methods.stages.client_base_terms import Delivery, Terms
 
 _CURRENT_STATES = ("new", "active", "returned")
 
@@ -47,7 +55,7 @@ class Notes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """How a result is kept as a table."""
+    """How a result is kept as a table; an empty one is not kept."""
 
     name: str
     field: str
@@ -62,6 +70,16 @@ _TABLES: Mapping[type[Answer], _Written] = {
     Duplicates: _Written(
         "client_duplicates", "pairs", "one row per client that repeats another", ("client_id",), ("revenue_total",)
     ),
+    Rules: _Written(
+        "intake_rules",
+        "decisions",
+        "one row per table, column, kind and value",
+        ("table", "column", "kind", "written"),
+        ("rows",),
+    ),
+    DealKinds: _Written("deal_kinds", "kinds", "one row per kind of deal", ("kind",), ("deals", "amount")),
+    DataDrift: _Written("input_drift", "lines", "one row per table, column and change", ("table", "column", "change")),
+    Groups: _Written("client_groups", "members", "one row per group and client", ("group_id", "known_by", "client_id")),
     RevenueBridge: _Written("revenue_bridge", "steps", "one row per step of the bridge", ("step",)),
     MonthlyFlow: _Written("monthly_flow", "months", "one row per month", ("month",), ("new", "returned", "lost")),
     Cohorts: _Written(
@@ -70,7 +88,30 @@ _TABLES: Mapping[type[Answer], _Written] = {
     Concentration: _Written("concentration", "curve", "one row per point of the curve", ("rank",)),
     Completeness: _Written("completeness", "shares", "one row per group, block and field", ("by", "group", "block", "field")),
     Gaps: _Written("data_gaps", "ranked", "one row per gap", ("place",), ("gap_revenue",)),
+    WonAndLost: _Written("win_rates", "groups", "one row per group of deals", ("by", "group")),
+    CycleAndDiscount: _Written(
+        "deal_cycles", "groups", "one row per group, measure and outcome", ("by", "group", "measure", "outcome")
+    ),
+    LossReasons: _Written(
+        "loss_reasons", "reasons", "one row per group and reason or competitor", ("by", "group", "about", "name")
+    ),
+    Terms: _Written("purchase_terms", "changes", "one row per attribute and value", ("attribute", "name"), ("deals",)),
+    Delivery: _Written("deliveries", "periods", "one row per period", ("period",), ("deals",)),
+    Topics: _Written("request_topics", "changes", "one row per topic or reason", ("about", "name"), ("requests",)),
+    RequestsPerClient: _Written(
+        "requests_per_client", "distribution", "one row per number of requests", ("requests",), ("clients",)
+    ),
+    TimeToSolve: _Written("request_times", "times", "one row per kind of request", ("kind",)),
+    Referrals: _Written("referral_revenue", "origins", "one row per origin of clients", ("origin",), ("clients",)),
+    Promoters: _Written(
+        "promoters", "promoters", "one row per client that referred others", ("client_id",), ("clients_referred",)
+    ),
+    Channels: _Written("contact_channels", "channels", "one row per channel", ("channel",), ("contacts",)),
+    PreferredChannels: _Written(
+        "preferred_channels", "preferred", "one row per preferred channel", ("preferred_channel",), ("clients",)
+    ),
 }
+_SPREADS = _Written("win_rate_spread", "spread", "one row per kind of group", ("by",))
 
 
 def write_tables(stage: Notes, *results: Answer | Unanswered) -> None:
@@ -85,14 +126,16 @@ def write_tables(stage: Notes, *results: Answer | Unanswered) -> None:
     """
     for result in results:
         kept = _TABLES.get(type(result)) if isinstance(result, Answer) else None
-        if kept is not None:
-            stage.write(kept.name, getattr(result, kept.field), grain=kept.grain, key=kept.key, totals=kept.totals)
+        for table in [kept, *([_SPREADS] if isinstance(result, WonAndLost) else [])]:
+            if table is not None and len(getattr(result, table.field).columns):
+                stage.write(table.name, getattr(result, table.field), grain=table.grain, key=table.key, totals=table.totals)
 
 
 def conclude(
     notes: Notes, settings: Company, facts: nw.LazyFrame[Any], intake: Reconciliation, duplicates: Duplicates,
     bridge: RevenueBridge | Unanswered, flow: MonthlyFlow | Unanswered, concentration: Concentration | Unanswered,
     completeness: Completeness | Unanswered, gaps: Gaps | Unanswered, requests: DataRequests | Unanswered,
+    drift: DataDrift, *service: Answer | Unanswered,
 ) -> None:  # fmt: skip
     """Note the stage's findings, headline numbers, checks and decision.
 
@@ -106,11 +149,18 @@ def conclude(
         ``client_facts``.
     intake, duplicates, bridge, flow, concentration, completeness, gaps, requests
         The stage's answers; those that could not be given are left out.
+    drift
+        What changed in the incoming data since the last run.
+    service
+        Answers on deals, requests and contacts; those that say themselves in short (``finding``) become findings.
     """
     shown = (concentration, flow, completeness, gaps)
     sentences = [answer.sentence for answer in shown if isinstance(answer, Answer)]
     notes.finding(*([bridge.finding] if isinstance(bridge, RevenueBridge) else []), *sentences)
+    notes.finding(*[answer.finding for answer in service if isinstance(answer, WonAndLost | Topics | Channels)])
     notes.check("Control totals", intake.is_reconciled, intake.sentence)
+    if drift.history_share is not None:
+        notes.check("Earlier records unchanged", drift.history_share < AMBER_HISTORY, drift.sentence)
     states = collect(facts.group_by("state").agg(nw.len().alias("clients"))).set_index("state")["clients"]
     current = int(states.reindex(list(_CURRENT_STATES)).fillna(0).sum())
     if isinstance(bridge, RevenueBridge):
@@ -156,7 +206,8 @@ def _decision(
     if isinstance(requests, DataRequests) and len(requests.requests):
         steps.append(f"send the account managers their {formats.plural(len(requests.requests), 'request')} (data_requests.csv)")
     if len(duplicates.pairs):
-        steps.append(f"have somebody decide on the {formats.plural(len(duplicates.pairs), 'possible duplicate')}")
+        pairs = formats.plural(len(duplicates.pairs), "possible duplicate")
+        steps.append(f"have somebody decide on the {pairs} (duplicates_to_decide.csv)")
     if not steps:
         return "The base is in order: nothing has to be collected before the next stage."
     return f"To decide now: {'; '.join(steps)}. The next stages go on with the base as it is."

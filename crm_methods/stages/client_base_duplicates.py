@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
-import numpy as np
 import pandas as pd
 
 from crm_methods import formats
@@ -16,40 +13,40 @@ from crm_methods.company.answers import Answer, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
 from crm_methods.engine import collect
+from crm_methods.models.duplicate_blocks import SHARED, comparisons, match_keys
+from crm_methods.models.duplicate_entities import repetitions
+from crm_methods.models.duplicate_scores import scored_pairs
 
-_LEGAL_FORMS_TEXT = """
-    ltd limited llc llp lp inc incorporated corp corporation co company plc pty pte gmbh ggmbh mbh ag kg kgaa ohg ug se eg
-    sa sas sasu sarl eurl srl spa snc sl slu bv nv vof oy oyj ab as asa aps kft zrt doo dd sro spzoo
-    ооо ао зао оао пао нао ип тоо
-"""
-LEGAL_FORMS = frozenset(_LEGAL_FORMS_TEXT.split())
-"""Legal forms of the common languages, in lower case and without punctuation."""
-
-_SHORTEST_TAX_ID = 5
-_SHORTEST_NAME = 2
-_MAX_NAMES_PER_TAX_ID = 3
-_JOINED = re.compile(r"[.'’`´/]")
-_APART = re.compile(r"[\W_]+")
-_DOTTED_FORMS = (("sp z oo", "spzoo"), ("s r o", "sro"), ("s a", "sa"), ("s p a", "spa"), ("s r l", "srl"), ("d o o", "doo"))
-_MAX_CLIENTS = 2_000_000
+MAX_COMPARED = 300_000
+"""Of a larger base the clients with the most revenue are compared."""
+_TOLD_APART_BY = ("tax_id", "phone", "email", "address")
+_DECISION = ("client_id", "into", "decision", "decided_by")
+_SHOWN_OF_BOTH = ("name", "tax_id", "phone", "revenue_total")
+_COMMON = {"tax": "tax number", "phone": "phone", "email": "e-mail", "domain": "e-mail domain", "address": "address"}
+_MAX_DECISIONS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Duplicates(Answer):
-    """Candidates for a person to decide; ``pairs`` has one row per client that repeats another.
+    """Candidates for a person to decide, without those that somebody has decided already.
 
-    ``pairs``: ``client_id``, ``duplicate_of``, ``reason``, ``revenue_total`` of the repetition.
+    ``pairs``: one row per client that repeats another: ``client_id``, ``duplicate_of``, ``reason``, ``score`` (0–1) and
+    ``revenue_total`` of the repetition. ``clients``: one row per client of a pair, with what a person must see to decide.
+    ``decided``: the decisions so far, as they stand in ``merges``.
     """
 
     pairs: pd.DataFrame
+    clients: pd.DataFrame
+    decided: pd.DataFrame
 
 
 @answers("client_base.duplicates")
 def duplicates(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) -> Duplicates:
-    """Clients with the same tax number, or with the same name but for case, spaces, punctuation and legal form.
+    """Clients that are likely one, by tax number, name, phone, e-mail, its domain and address, with the reasons.
 
-    A shared name does not count between clients whose tax numbers differ: those are two legal entities. Of a group
-    the client with the most revenue of all time is kept, the others repeat it. Nothing is merged here.
+    Names are compared without case, signs, accents and legal forms, in one alphabet, and may be misspelt. Of several
+    records of one client the one with the most revenue of all time is kept, the others repeat it. Nothing is merged
+    here: a person decides, in ``merges.csv``, and what is decided there is not asked again.
 
     Parameters
     ----------
@@ -63,124 +60,147 @@ def duplicates(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) -> 
     Duplicates
         ``table`` has a row per candidate with both names.
     """
-    named = facts.select("client_id", "name", "revenue_total").join(
-        data.scan("clients").select("client_id", "tax_id"), on="client_id", how="left"
+    clients, everybody = _clients(data, facts)
+    decided = decisions(data)
+    keys = match_keys(clients)
+    compared = comparisons(keys)
+    tax, revenue = (dict(zip(f["client_id"], f[c], strict=True)) for f, c in ((keys, "tax"), (clients, "revenue_total")))
+    pairs = repetitions(scored_pairs(keys, compared), tax, revenue, _apart(data, decided))
+    concerned = clients[clients["client_id"].isin({*pairs["client_id"], *pairs["duplicate_of"]})].reset_index(drop=True)
+    said = (
+        _found_sentence(keys, pairs, settings), _left_out_sentence(len(clients), everybody),
+        _common_sentence(compared.too_common), _decided_sentence(decided),
+    )  # fmt: skip
+    return Duplicates(
+        sentence=" ".join(part for part in said if part),
+        table=_table(pairs, concerned),
+        caption=f"Clients that look like a repetition of another, with their revenue of all time ({settings.currency})",
+        labels={"name": "Looks like", "client_id": "Its id", "duplicate_of": "Id of that one", "score": "How sure, 0–1"},
+        pairs=pairs,
+        clients=concerned,
+        decided=decided,
     )
-    clients = collect(named.sort("client_id"), max_rows=_MAX_CLIENTS)
-    pairs = duplicate_pairs(clients)
-    names = clients.set_index("client_id")["name"]
+
+
+def to_decide(answer: Duplicates) -> pd.DataFrame:
+    """The list for the person who decides, which becomes ``merges.csv`` once it is filled in.
+
+    Parameters
+    ----------
+    answer
+        The candidates.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per candidate, the likeliest first: ``client_id``, ``into``, ``decision`` and ``decided_by`` (both empty),
+        ``score``, ``reason``, then name, tax number, phone and revenue of either. Below them the decisions so far, so
+        that none is lost when the list replaces the earlier ``merges.csv``.
+    """
+    asked = answer.pairs.sort_values(["score", "revenue_total", "client_id"], ascending=[False, False, True])
+    listed = asked.rename(columns={"duplicate_of": "into"})[["client_id", "into", "score", "reason"]]
+    rows = pd.concat([listed, answer.decided], ignore_index=True).reindex(columns=[*_DECISION, "score", "reason"])
+    known = answer.clients.set_index("client_id")
+    for column in _SHOWN_OF_BOTH:
+        for suffix, of in (("", "client_id"), ("_into", "into")):
+            rows[f"{column}{suffix}"] = rows[of].map(known[column])
+    return rows
+
+
+def decisions(data: Canonical) -> pd.DataFrame:
+    """What has been decided: one row per row of ``merges`` that says same or different, by ``client_id`` and ``into``.
+
+    Parameters
+    ----------
+    data
+        The canonical tables.
+    """
+    made = data.scan("merges").filter(~nw.col("decision").is_null()).select(*_DECISION)
+    found = collect(made, max_rows=_MAX_DECISIONS).drop_duplicates(["client_id", "into"])
+    return found.astype(object).sort_values(["client_id", "into"], ignore_index=True)
+
+
+def _clients(data: Canonical, facts: nw.LazyFrame[Any]) -> tuple[pd.DataFrame, int]:
+    """The clients that are compared, by id, with what tells them apart; and how many there are in all."""
+    known = facts.select("client_id", "name", "revenue_total").join(
+        data.scan("clients").select("client_id", *_TOLD_APART_BY), on="client_id", how="left"
+    )
+    everybody = int(collect(known.select(nw.len().alias("n")))["n"].iloc[0])
+    largest = known.sort("revenue_total", "client_id", descending=[True, False]).head(MAX_COMPARED)
+    clients = collect(largest, max_rows=MAX_COMPARED).sort_values("client_id", ignore_index=True)
+    return clients.astype({"client_id": object, "revenue_total": float}), everybody
+
+
+def _apart(data: Canonical, decided: pd.DataFrame) -> list[tuple[str, str]]:
+    """The pairs decided to be different, as the units they belong to now."""
+    different = decided[decided["decision"] == "different"]
+    unit: dict[str, str] = {}
+    if len(different):
+        named = [*different["client_id"], *different["into"]]
+        members = data.members.filter(nw.col("client_id").is_in(named))
+        found = collect(members, ["client_id", "unit_id"], max_rows=_MAX_DECISIONS)
+        unit = dict(zip(found["client_id"], found["unit_id"], strict=True))
+    return [(unit.get(a, a), unit.get(b, b)) for a, b in zip(different["client_id"], different["into"], strict=True)]
+
+
+def _table(pairs: pd.DataFrame, clients: pd.DataFrame) -> pd.DataFrame:
+    names = clients.set_index("client_id")["name"].astype(object)
     table = pd.DataFrame(
         {
             "client": pairs["client_id"].map(names).astype(object).fillna(pairs["client_id"]),
             "client_id": pairs["client_id"],
             "name": pairs["duplicate_of"].map(names).astype(object).fillna(pairs["duplicate_of"]),
             "duplicate_of": pairs["duplicate_of"],
+            "score": pairs["score"],
             "reason": pairs["reason"],
             "revenue": pairs["revenue_total"],
         }
-    ).sort_values(["revenue", "client_id"], ascending=[False, True], ignore_index=True)
-    return Duplicates(
-        sentence=_sentence(clients, pairs, settings),
-        table=table,
-        caption=f"Clients that look like a repetition of another, with their revenue of all time ({settings.currency})",
-        labels={"name": "Looks like", "client_id": "Its id", "duplicate_of": "Id of that one"},
-        pairs=pairs,
     )
+    return table.sort_values(["revenue", "client_id"], ascending=[False, True], ignore_index=True)
 
 
-def duplicate_pairs(clients: pd.DataFrame) -> pd.DataFrame:
-    """Exact duplicates among clients.
-
-    Parameters
-    ----------
-    clients
-        One row per client: ``client_id``, ``name``, ``tax_id``, ``revenue_total``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per client that repeats another: ``client_id``, ``duplicate_of`` (never itself a repetition),
-        ``reason`` (same tax number, same name, or both) and ``revenue_total``, by ``client_id``.
-    """
-    tax = clients["tax_id"].map(normal_tax_id, na_action="ignore")
-    name = clients["name"].map(normal_name, na_action="ignore")
-    frame = pd.DataFrame(
-        {
-            "client_id": clients["client_id"],
-            "revenue_total": clients["revenue_total"].astype(float),
-            "tax": tax.where(tax.str.len() >= _SHORTEST_TAX_ID) if tax.notna().any() else None,
-            "name": name.where(name.str.len() >= _SHORTEST_NAME) if name.notna().any() else None,
-        }
-    ).reset_index(drop=True)
-    # A number that many names share is what somebody typed into a required field.
-    shared = frame.groupby("tax")["name"].transform("nunique") if frame["tax"].notna().any() else pd.Series(0, index=frame.index)
-    frame = frame.assign(tax=frame["tax"].where(~(shared > _MAX_NAMES_PER_TAX_ID)))
-    entity = _entities(frame)
-    order = frame.assign(entity=entity).sort_values(["revenue_total", "client_id"], ascending=[False, True])
-    kept = order.groupby("entity")["client_id"].transform("first")
-    repeated = order.assign(duplicate_of=kept)[order["client_id"] != kept]
-    original = repeated[["duplicate_of"]].merge(frame, left_on="duplicate_of", right_on="client_id", how="left")
-    by_tax = repeated["tax"].notna().to_numpy() & (repeated["tax"].to_numpy() == original["tax"].to_numpy())
-    by_name = repeated["name"].notna().to_numpy() & (repeated["name"].to_numpy() == original["name"].to_numpy())
-    reason = np.select(
-        [by_tax & by_name, by_tax, by_name],
-        ["same tax number and name", "same tax number", "same name"],
-        "same tax number as a namesake",
-    )
-    pairs = repeated.assign(reason=reason)[["client_id", "duplicate_of", "reason", "revenue_total"]]
-    return pairs.sort_values("client_id", ignore_index=True)
-
-
-def normal_name(name: str) -> str:
-    """A client's name without case, accents, spaces, punctuation and legal forms.
-
-    A name that is nothing but a legal form stays what it is.
-    """
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
-    words = _APART.sub(" ", _JOINED.sub("", plain.replace("&", " and ").replace("+", " and "))).strip()
-    for spelt, form in _DOTTED_FORMS:
-        words = re.sub(rf"\b{spelt}$", form, words)
-    tokens = words.split()
-    while len(tokens) > 1 and tokens[-1] in LEGAL_FORMS:
-        tokens = tokens[:-1]
-    while len(tokens) > 1 and tokens[0] in LEGAL_FORMS:
-        tokens = tokens[1:]
-    return "".join(tokens)
-
-
-def normal_tax_id(tax_id: str) -> str:
-    """A tax number without case, spaces and punctuation; empty when it has no digit but 0 in it."""
-    plain = re.sub(r"[\W_]+", "", tax_id).upper()
-    return plain if re.search(r"[1-9]", plain) else ""
-
-
-def _entities(frame: pd.DataFrame) -> pd.Series[Any]:
-    """A label per row, equal for the rows that are one entity.
-
-    Rows with one tax number are one; a row without a number joins the entity of its name if there is only one.
-    """
-    by_tax = frame["tax"].map(lambda tax: f"tax {tax}", na_action="ignore")
-    numbers = (
-        frame.groupby("name")["tax"].transform("nunique") if frame["name"].notna().any() else pd.Series(0, index=frame.index)
-    )
-    the_tax = frame.groupby("name")["tax"].transform("first") if frame["name"].notna().any() else frame["tax"]
-    joined = the_tax.where(numbers == 1).map(lambda tax: f"tax {tax}", na_action="ignore")
-    by_name = frame["name"].where(numbers <= 1).map(lambda name: f"name {name}", na_action="ignore")
-    alone = frame["client_id"].map(lambda client: f"client {client}")
-    # As objects: a column in which nothing is known would be one of floats, which take no text.
-    return by_tax.astype(object).fillna(joined).fillna(by_name).fillna(alone)
-
-
-def _sentence(clients: pd.DataFrame, pairs: pd.DataFrame, settings: Company) -> str:
-    compared = clients["name"].notna() | clients["tax_id"].notna()
-    if not compared.any():
-        return "Duplicates can't be found: neither names nor tax numbers are known."
+def _found_sentence(keys: pd.DataFrame, pairs: pd.DataFrame, settings: Company) -> str:
+    compared = int((keys[list(SHARED)] != "").any(axis=1).sum())
+    if not compared:
+        return "Duplicates can't be found: neither names nor tax numbers, phones, e-mails or addresses are known."
     if pairs.empty:
-        known = formats.plural(int(compared.sum()), "client")
-        return f"Of {known} with a name or a tax number none looks like a repetition of another."
+        known = formats.plural(compared, "client")
+        return f"Of {known} with a name or anything else to tell them apart none looks like a repetition of another."
     one, revenue = len(pairs) == 1, formats.money(pairs["revenue_total"].sum(), settings.currency)
     return (
-        f"{formats.plural(len(pairs), 'client')} of {formats.number(len(clients))} {'looks' if one else 'look'} like a repetition"
+        f"{formats.plural(len(pairs), 'client')} of {formats.number(len(keys))} {'looks' if one else 'look'} like a repetition"
         f" of another, with {revenue} of revenue in all; until somebody decides,"
         f" {'it counts as a client of its' if one else 'they count as clients of their'} own everywhere."
     )
+
+
+def _left_out_sentence(compared: int, everybody: int) -> str:
+    if compared == everybody:
+        return ""
+    left = everybody - compared
+    others = f"{formats.plural(left, 'other client')} {'was' if left == 1 else 'were'} not"
+    return f"The {formats.plural(compared, 'client')} with the most revenue were compared, {others}."
+
+
+def _common_sentence(too_common: pd.DataFrame) -> str:
+    """What so many clients share that not all of them were compared."""
+    told = too_common[too_common["kind"].isin(list(_COMMON))]
+    if told.empty:
+        return ""
+    worst = told.sort_values(["clients", "kind"], ascending=[False, True]).iloc[0]
+    one = len(told) == 1
+    return (
+        f"{formats.plural(len(told), 'value')} {'is' if one else 'are'} shared by too many clients to compare them all"
+        f" ({'' if one else 'the commonest, '}one {_COMMON[worst['kind']]}, by {formats.number(worst['clients'])}):"
+        " there each was compared with its neighbours in the alphabet."
+    )
+
+
+def _decided_sentence(decided: pd.DataFrame) -> str:
+    if decided.empty:
+        return ""
+    same, apart = (int((decided["decision"] == what).sum()) for what in ("same", "different"))
+    parts = [f"{formats.plural(same, 'client')} merged into another"] if same else []
+    parts += [f"{formats.plural(apart, 'pair')} kept apart"] if apart else []
+    made = f"{formats.plural(len(decided), 'decision')} of the table merges {'was' if len(decided) == 1 else 'were'} applied"
+    return f"{made}: {formats.join(parts)}."

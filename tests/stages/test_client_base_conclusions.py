@@ -11,10 +11,18 @@ import pandas as pd
 from crm_methods.stages import (
     client_base,
     client_base_bridge,
+    client_base_contacts,
+    client_base_deals,
+    client_base_drift,
     client_base_duplicates,
     client_base_fields,
     client_base_flow,
     client_base_gaps,
+    client_base_groups,
+    client_base_referrals,
+    client_base_requests,
+    client_base_rules,
+    client_base_terms,
 )
 from crm_methods.stages.client_base_conclusions import conclude, write_tables
 from tests.conftest import MadeCompany, MakeCompany
@@ -62,9 +70,40 @@ def _concluded(made: MadeCompany) -> Notebook:
         known,
         client_base_gaps.gaps(data, settings, known),
     )
-    conclude(notes, settings, facts, *results, client_base_gaps.data_requests(data, settings, filled, known))
-    write_tables(notes, *results, client_base_flow.cohorts(data, settings))
+    service = _on_service(made)
+    drift = client_base_drift.data_drift(data, settings, None, None)
+    beside = (
+        drift, client_base_rules.decided_by_rule(data), client_base_rules.deal_kinds(data, settings),
+        client_base_groups.groups(data, settings, facts, results[1]), client_base_flow.cohorts(data, settings),
+    )  # fmt: skip
+    conclude(notes, settings, facts, *results, client_base_gaps.data_requests(data, settings, filled, known), drift, *service)
+    write_tables(notes, *results, *beside, *service)
     return notes
+
+
+def _on_service(made: MadeCompany) -> tuple[Any, ...]:
+    """The answers on deals, requests, referrals and contacts."""
+    data, settings = made.data, made.settings
+    facts = client_base.client_facts(data, settings)
+    path = made.folder / "decided_deals.parquet"
+    data.engine.write(client_base_deals.decided_deals(data, settings, facts), path, ["deal_id"])
+    deals = data.engine.scan(path)
+    won = client_base_deals.won_and_lost(data, settings, deals)
+    asked = client_base_requests.client_requests(data, settings)
+    return (
+        won,
+        client_base_deals.loss_reasons(data, settings, deals),
+        client_base_deals.cycle_and_discount(data, settings, deals, won),
+        client_base_terms.terms(data, settings),
+        client_base_terms.delivery(data, settings),
+        client_base_requests.topics(data, settings, asked),
+        client_base_requests.requests_per_client(data, settings, facts, asked),
+        client_base_requests.time_to_solve(data, settings, asked),
+        client_base_referrals.referrals(data, settings, facts),
+        client_base_referrals.promoters(data, settings, facts),
+        client_base_contacts.channels(data, settings),
+        client_base_contacts.preferred_channels(data, client_base_contacts.client_channels(data, settings)),
+    )
 
 
 DEALS = pd.DataFrame(
@@ -79,7 +118,10 @@ def test_three_clients_are_enough_for_every_table_and_check(make_company: MakeCo
     notes = _concluded(make_company({"deals": DEALS}))
 
     assert notes.checks == {"Control totals": True, "Revenue bridge": True, "Active clients": True}
-    kept = "intake_totals client_duplicates revenue_bridge monthly_flow cohort_retention concentration completeness data_gaps"
+    kept = (
+        "intake_totals intake_rules deal_kinds input_drift client_duplicates client_groups revenue_bridge monthly_flow"
+        " cohort_retention concentration completeness data_gaps"
+    )
     assert set(notes.tables) == set(kept.split())
     assert notes.headlines["active_clients"] == 2
     assert len(notes.findings) == 5
@@ -90,9 +132,35 @@ def test_what_could_not_be_answered_is_left_out(make_company: MakeCompany):
     contacts = pd.DataFrame({"interaction_id": ["1"], "client_id": ["a"], "started_at": ["2025-06-01 10:00:00"]})
     notes = _concluded(make_company({"interactions": contacts}))
 
-    assert set(notes.tables) == {"intake_totals", "client_duplicates", "completeness", "data_gaps"}
+    kept = "intake_totals intake_rules input_drift client_duplicates client_groups completeness data_gaps"
+    assert set(notes.tables) == set(kept.split())
     assert notes.checks == {"Control totals": True}
     assert notes.headlines == {}
+
+
+def test_deals_requests_and_contacts_leave_their_tables_and_findings(make_company: MakeCompany):
+    deals = pd.concat([DEALS, DEALS.assign(deal_id=range(6, 12), status="lost")])
+    deals = deals.assign(terms="net 30", opened_on="2024-01-01", loss_reason="price", status=deals["status"].fillna("won"))
+    contacts = pd.DataFrame(
+        {
+            "interaction_id": range(6), "client_id": list("aabbcc"), "channel": ["phone", "email"] * 3,
+            "direction": ["in", "out"] * 3,
+            "started_at": "2025-06-01 10:00:00", "resolved_at": "2025-06-02 10:00:00", "topic": "outage",
+        }
+    )  # fmt: skip
+    clients = pd.DataFrame(
+        {"client_id": list("abc"), "acquired_via": ["web", "referral", "web"], "referred_by": [None, "a", None]}
+    )
+    notes = _concluded(make_company({"deals": deals, "interactions": contacts, "clients": clients}))
+    kept = (
+        "win_rates win_rate_spread deal_cycles loss_reasons purchase_terms request_topics requests_per_client request_times"
+        " referral_revenue promoters contact_channels preferred_channels"
+    )
+
+    assert set(kept.split()) <= set(notes.tables)
+    # Nothing is known of deliveries: that answer leaves no table.
+    assert "deliveries" not in notes.tables
+    assert len(notes.findings) == 8
 
 
 def test_deals_without_dates_still_say_who_is_large(make_company: MakeCompany):
