@@ -25,6 +25,8 @@ _COMPUTED_WITH: Mapping[str, tuple[str, ...]] = {
     "interactions": ("interaction_id", "client_id"),
 }
 """Of tables that may be large, the columns that completing them needs."""
+_MOST_SORTED = 1_000_000
+"""Sorting more records costs more than reading them; they keep the order of their file."""
 _OF_LINES = ("product_id", "quantity", "unit_price")
 
 
@@ -92,7 +94,7 @@ def complete(sql: duckdb.DuckDBPyConnection, company: Company) -> Mapping[str, f
 
 
 def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Write every canonical table, ordered by its key, and drop it from the engine."""
+    """Write every canonical table, ordered by its key or, from a million rows on, by its file, and drop it from the engine."""
     for table in TABLES.values():
         present = columns_of(sql, table.name)
         absent = {c.name: SQL_TYPES[c.type] for c in table.columns if not c.is_family and c.name not in present}
@@ -110,14 +112,13 @@ def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def _is_ordered(sql: duckdb.DuckDBPyConnection, name: str, key: Sequence[str]) -> bool:
-    """Whether the records stand in the order of their key already, as most exports write them; sorting a large table is dear."""
-    if len(key) != 1:
+    """Whether the records need no sorting: they stand in the order of their key, or of their file where there are very many."""
+    ((rows,),) = sql.execute(f"SELECT count(*) FROM canon_{name}").fetchall()
+    order = ["record"] if rows > _MOST_SORTED else [*key, "record"] if len(key) == 1 else []
+    if not order:
         return False
-    column = identifier(key[0])
-    ((wrong,),) = sql.execute(
-        f"SELECT count(*) FROM (SELECT {column} IS NULL OR {column} < lag({column}) OVER () "
-        f"OR record < lag(record) OVER () AS wrong FROM canon_{name}) WHERE wrong"
-    ).fetchall()
+    down = " OR ".join(f"{identifier(c)} IS NULL OR {identifier(c)} < lag({identifier(c)}) OVER ()" for c in order)
+    ((wrong,),) = sql.execute(f"SELECT count(*) FROM (SELECT {down} AS wrong FROM canon_{name}) WHERE wrong").fetchall()
     return not wrong
 
 

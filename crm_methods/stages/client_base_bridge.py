@@ -95,7 +95,7 @@ def revenue_bridge(data: Canonical, settings: Company, facts: nw.LazyFrame[Any])
     moved, retained = _moved(revenue, settings), _retained(gross, net)
     return RevenueBridge(
         sentence=f"{moved}{_steps_in_words(revenue, clients, settings)}. {retained}{_history_note(first, previous)}",
-        finding=f"{moved}. {retained}",
+        finding=f"{moved}. {retained}{_history_note(first, previous)}",
         table=steps.assign(step=steps["step"].map(BRIDGE_STEPS)),
         caption=f"Revenue ({settings.currency}) of {previous.label} (opening) and of {current.label} (closing)",
         steps=steps,
