@@ -6,6 +6,7 @@ faults), the view ``fate_<table>`` (what becomes of each record) and ``canon_<ta
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -26,8 +27,8 @@ _HAPPENED = {
 }  # fmt: skip
 """The day on which a row of the table happened; rows later than the as-of day are set aside."""
 _AMOUNTS = {"deals": "amount", "invoices": "amount", "cost_ledger": "amount", "rewards": "cost"}
-_MONEY_AT: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "deals": (("amount", "cost", "margin", "delivery_cost"), ("closed_on", "opened_on")),
+MONEY_AT: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "deals": (("amount", "cost", "margin", "delivery_cost", "unit_price"), ("closed_on", "opened_on")),
     "invoices": (("amount",), ("issued_on",)),
 }
 """Tables with a currency of their own: the amounts in it, and the days at whose rate they are converted."""
@@ -162,7 +163,7 @@ def _find_repetitions(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mappi
         f"INSERT INTO {name} SELECT place, same FROM (SELECT rowid AS place, row_number() OVER one AS nth, "
         f"content = first_value(content) OVER one AS same FROM cast_{table.name} "
         f"WHERE {filled} AND hash({key}) IN (SELECT hash({key}) AS h FROM cast_{table.name} WHERE {filled} "
-        f"GROUP BY h HAVING count(*) > 1) WINDOW one AS (PARTITION BY {key} ORDER BY fate = 'rejected', record)) WHERE nth > 1"
+        f"GROUP BY h HAVING count(*) > 1) WINDOW one AS (PARTITION BY {key} ORDER BY fate <> 'accepted', record)) WHERE nth > 1"
     )
 
 
@@ -174,14 +175,14 @@ def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, table: 
     """
     name = f"cast_{table.name}"
     columns = set(columns_of(sql, table.name, "cast"))
-    if table.name not in _MONEY_AT or "currency" not in columns:
+    if table.name not in MONEY_AT or "currency" not in columns:
         return
     is_foreign = f"coalesce(upper(currency) <> {literal(company.currency)}, false)"
     ((foreign,),) = sql.execute(f"SELECT count(*) FROM {name} WHERE {is_foreign}").fetchall()
     if not foreign:
         return
-    amounts, days = _MONEY_AT[table.name]
-    today = f"DATE '{company.as_of}'"
+    amounts, days = MONEY_AT[table.name]
+    today = day_sql(company.as_of)
     day = f"coalesce({', '.join([*(c for c in days if c in columns), today])})"
     rates = (
         'SELECT upper(currency) AS code, "on", rate FROM canon_exchange_rates'
@@ -189,7 +190,7 @@ def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, table: 
         else 'SELECT NULL::VARCHAR AS code, NULL::DATE AS "on", NULL::DOUBLE AS rate WHERE false'
     )
     converted = "".join(
-        f"CASE WHEN foreign_ THEN ({c} * rate_)::DECIMAL(18,4) ELSE {c} END AS {c}, " for c in amounts if c in columns
+        f"CASE WHEN foreign_ THEN TRY_CAST({c} * rate_ AS DECIMAL(18,4)) ELSE {c} END AS {c}, " for c in amounts if c in columns
     )
     lacking = (
         f"{{'ours': 'currency', 'column': {literal(shown)}, 'found': concat(currency, ' on ', day_), "
@@ -204,17 +205,27 @@ def convert_currencies(sql: duckdb.DuckDBPyConnection, company: Company, table: 
     )
 
 
-def sign_returns(sql: duckdb.DuckDBPyConnection) -> int:
-    """Make the amounts of returns and credit notes in ``cast_deals`` negative; how many were written without a minus."""
-    if "kind" not in columns_of(sql, "deals", "cast"):
+def sign_returns(sql: duckdb.DuckDBPyConnection, name: str = "cast_deals") -> int:
+    """Make the amounts of returns and credit notes in a table of deals negative; how many were written without a minus.
+
+    Cost and margin turn with the amount. A cost that has not turned where the amount was negative already is put right too.
+    """
+    there = set(columns_of(sql, "deals", name.partition("_")[0]))
+    if not {"kind", "amount"} <= there:
         return 0
-    kinds = ", ".join(map(literal, _NEGATIVE_KINDS))
-    wrong = f"replace(lower(kind), ' ', '_') IN ({kinds}) AND amount > 0"
-    there = [c for c in ("amount", "cost", "margin") if c in columns_of(sql, "deals", "cast")]
-    ((count,),) = sql.execute(f"SELECT count(*) FROM cast_deals WHERE {wrong}").fetchall()
-    if count:
-        sql.execute(f"UPDATE cast_deals SET {', '.join(f'{c} = -abs({c})' for c in there)} WHERE {wrong}")
+    is_return = f"replace(lower(kind), ' ', '_') IN ({', '.join(map(literal, _NEGATIVE_KINDS))})"
+    ((count,),) = sql.execute(f"SELECT count(*) FROM {name} WHERE {is_return} AND amount > 0").fetchall()
+    turned = ", ".join(f"{c} = -{c}" for c in ("amount", "cost", "margin") if c in there)
+    if "cost" in there:
+        margin = ", margin = amount + cost" if "margin" in there else ""
+        sql.execute(f"UPDATE {name} SET cost = -cost{margin} WHERE {is_return} AND amount < 0 AND cost > 0")
+    sql.execute(f"UPDATE {name} SET {turned} WHERE {is_return} AND amount > 0")
     return int(count)
+
+
+def day_sql(day: dt.date) -> str:
+    """A day as SQL."""
+    return f"DATE '{day}'"
 
 
 def drop(sql: duckdb.DuckDBPyConnection, table: Table, steps: Sequence[str]) -> None:
@@ -253,6 +264,9 @@ def _mark(ours: str) -> str:
 
 def _or_empty(text: str, values: Mapping[str, str]) -> str:
     """SQL of a cell in which the words that company.yml translates to nothing are empty."""
+    if values.get("*") == "":
+        known = ", ".join(literal(theirs.strip().lower()) for theirs, ours in values.items() if ours)
+        return f"CASE WHEN lower({text}) IN ({known}) THEN {text} END" if known else "NULL::VARCHAR"
     nothing = ", ".join(literal(theirs.strip().lower()) for theirs, ours in values.items() if not ours)
     return f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END" if nothing else text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from crm_methods.company import references
+from crm_methods.company import canonical_sql, references
 from crm_methods.company.canonical_sql import clear, columns_of, tables_there
 from crm_methods.company.casting import SQL_TYPES
 from crm_methods.company.client_units import join_clients, read_decisions
@@ -58,7 +58,9 @@ def split_lines(sql: duckdb.DuckDBPyConnection) -> int:
             )  # fmt: skip
     ((lines,),) = sql.execute("SELECT count(*) FROM canon_deals").fetchall()
     kept = [c for c in there if c not in {"record", "deal_id", *_OF_LINES}]
-    made = ", ".join(f"sum({c})::DECIMAL(18,4) AS {c}" if c in _SUMMED else f"arg_min({c}, record) AS {c}" for c in kept)
+    # A cost that is known of some lines only is not the deal's.
+    summed = "CASE WHEN count({c}) = count(*) THEN TRY_CAST(sum({c}) AS DECIMAL(18,4)) END AS {c}"
+    made = ", ".join(summed.format(c=c) if c in _SUMMED else f"arg_min({c}, record) AS {c}" for c in kept)
     sql.execute(
         f"CREATE OR REPLACE TEMP TABLE canon_deals AS SELECT min(record) AS record, deal_id, {made} "
         "FROM canon_deals GROUP BY deal_id"
@@ -76,17 +78,24 @@ def complete(sql: duckdb.DuckDBPyConnection, company: Company) -> Mapping[str, f
         Per table of the source, the columns that hold a value: what was filled in for convenience (a status where the source
         has none, the clients of tables other than ``clients``) does not count, a computed margin or amount does.
     """
-    decisions = read_decisions(sql)
-    _take_off_discounts(sql)
-    _amounts_from_lines(sql)
-    events = company.tables.get("process_events")
-    if events is not None and "interactions" not in tables_there(sql):
-        _requests_from_events(sql, events.cases or Cases())
-    there = tables_there(sql)
+    decisions = _known_decisions(sql, read_decisions(sql))
+    there, has_amounts = tables_there(sql), "amount" in columns_of(sql, "deals")
     _add_columns(sql, there)
+    # Ids first: what is counted by them must find its row.
+    references.resolve(sql, there, settled=decisions)
+    deals = company.tables.get("deals")
+    if deals is not None and deals.reshape is None:
+        _convert_lines(sql, company)
+    _take_off_discounts(sql)
+    if not has_amounts:
+        _amounts_from_lines(sql)
+        canonical_sql.sign_returns(sql, "canon_deals")
+    events = company.tables.get("process_events")
+    if events is not None and "interactions" not in there:
+        _requests_from_events(sql, events.cases or Cases())
+        there = tables_there(sql)
     _fill_margins(sql, company)
     supplied = {name: _filled_columns(sql, name) for name in sorted(there)}
-    references.resolve(sql, there)
     join_clients(sql, company, decisions)
     sql.execute("UPDATE canon_deals SET status = 'won' WHERE status IS NULL")
     _create_named_clients(sql, there)
@@ -122,6 +131,39 @@ def _is_ordered(sql: duckdb.DuckDBPyConnection, name: str, key: Sequence[str]) -
     return not wrong
 
 
+def _known_decisions(sql: duckdb.DuckDBPyConnection, decisions: Mapping[str, str]) -> dict[str, str]:
+    """The decisions about clients that are there; the others are noted, since nothing can be done with them."""
+    if not decisions:
+        return {}
+    there = tables_there(sql)
+    holders = sorted(t for t in there if TABLES[t].column("client_id") is not None and t != "merges")
+    ids = " UNION ".join(f"SELECT client_id FROM canon_{name}" for name in holders)
+    known = {client for (client,) in sql.execute(ids).fetchall()}
+    unknown = " UNION ALL ".join(
+        f"SELECT {literal(client)}, {literal(into)}, 1" for client, into in decisions.items() if client not in known
+    )
+    if unknown:
+        references.note(sql, "unknown", "merges", "client_id", unknown, "no such client: the decision could not be applied")
+    return {client: into for client, into in decisions.items() if client in known}
+
+
+def _convert_lines(sql: duckdb.DuckDBPyConnection, company: Company) -> None:
+    """Turn the prices and costs of the lines of foreign deals into company currency, at the rate of their deal."""
+    deals, lines = columns_of(sql, "deals"), columns_of(sql, "deal_lines")
+    money = [c for c in ("unit_price", "cost") if c in lines]
+    if "currency" not in deals or not money or "exchange_rates" not in tables_there(sql):
+        return
+    days = [c for c in ("closed_on", "opened_on") if c in deals]
+    day = f"coalesce({', '.join([*days, canonical_sql.day_sql(company.as_of)])})"
+    converted = ", ".join(f"{c} = TRY_CAST({c} * f.rate AS DECIMAL(18,4))" for c in money)
+    sql.execute(
+        f"UPDATE canon_deal_lines SET {converted} FROM (SELECT d.deal_id, r.rate FROM (SELECT deal_id, upper(currency) AS code, "
+        f"{day} AS day FROM canon_deals WHERE upper(currency) <> {literal(company.currency)}) d ASOF JOIN "
+        '(SELECT upper(currency) AS code, "on", rate FROM canon_exchange_rates) r ON d.code = r.code AND d.day >= r."on") f '
+        "WHERE canon_deal_lines.deal_id = f.deal_id"
+    )
+
+
 def _take_off_discounts(sql: duckdb.DuckDBPyConnection) -> None:
     if {"unit_price", "discount_share"} <= set(columns_of(sql, "deal_lines")):
         sql.execute(
@@ -132,14 +174,19 @@ def _take_off_discounts(sql: duckdb.DuckDBPyConnection) -> None:
 
 def _amounts_from_lines(sql: duckdb.DuckDBPyConnection) -> None:
     """Where the deals' file knows no amount, a deal's amount is that of its lines."""
-    deals, lines = columns_of(sql, "deals"), set(columns_of(sql, "deal_lines"))
-    if not deals or "amount" in deals or not {"quantity", "unit_price"} <= lines:
+    if not {"quantity", "unit_price"} <= set(columns_of(sql, "deal_lines")):
         return
     sql.execute(
-        "CREATE OR REPLACE TEMP TABLE canon_deals AS SELECT d.*, coalesce(l.amount, 0)::DECIMAL(18,4) AS amount "
-        "FROM canon_deals d LEFT JOIN (SELECT deal_id, sum(quantity * unit_price)::DECIMAL(18,4) AS amount "
+        "CREATE OR REPLACE TEMP TABLE canon_deals AS SELECT d.* EXCLUDE (amount), "
+        "coalesce(TRY_CAST(l.amount AS DECIMAL(18,4)), 0) AS amount "
+        "FROM canon_deals d LEFT JOIN (SELECT deal_id, sum(quantity * unit_price) AS amount "
         "FROM canon_deal_lines GROUP BY deal_id) l USING (deal_id) ORDER BY d.record"
     )
+    references.note(
+        sql, "no amount", "deal_lines", "unit_price",
+        "SELECT deal_id, '0', count(*) FROM canon_deal_lines WHERE quantity IS NULL OR unit_price IS NULL GROUP BY deal_id",
+        "a line without quantity or price counts with an amount of 0",
+    )  # fmt: skip
     references.note(
         sql, "no lines", "deals", "amount",
         "SELECT deal_id, '0', 1 FROM canon_deals WHERE deal_id NOT IN (SELECT deal_id FROM canon_deal_lines)",
@@ -153,18 +200,21 @@ def _requests_from_events(sql: duckdb.DuckDBPyConnection, cases: Cases) -> None:
     if "client_id" not in there:
         return
     closing, answering = (
-        f"activity IN ({', '.join(map(literal, words))})" if words else "false" for words in (cases.closed_by, cases.answered_by)
+        f"lower(activity) IN ({', '.join(literal(word.lower()) for word in words)})" if words else "false"
+        for words in (cases.closed_by, cases.answered_by)
     )
     # `at` is a word of SQL's own.
     moment = 'struct_pack(moment := "at", record := record)'
     first = "".join(f", arg_min({c}, {moment}) AS {c}" for c in ("topic", "department") if c in there)
+    last_closed, begun_anew = f'max("at") FILTER ({closing})', 'max("at") FILTER (activity = opening)'
     sql.execute(
         "CREATE OR REPLACE TEMP TABLE canon_interactions AS SELECT min(record) AS record, case_id AS interaction_id, "
         f"arg_min(client_id, {moment}) AS client_id, min(\"at\") AS started_at, 'service' AS kind, 'in' AS direction{first}, "
         f'min("at") FILTER ({answering}) AS first_response_at, '
-        f'CASE WHEN arg_max({closing}, {moment}) THEN max("at") END AS resolved_at, '
+        f"CASE WHEN coalesce({begun_anew} > {last_closed}, false) THEN NULL ELSE {last_closed} END AS resolved_at, "
         f"CASE WHEN count(*) FILTER ({closing}) > 0 THEN count(*) FILTER ({closing}) > 1 END AS reopened "
-        "FROM canon_process_events GROUP BY case_id HAVING count(client_id) > 0"
+        f"FROM (SELECT e.*, opening FROM canon_process_events e JOIN (SELECT case_id, arg_min(activity, {moment}) AS opening "
+        "FROM canon_process_events GROUP BY case_id) USING (case_id)) GROUP BY case_id HAVING count(client_id) > 0"
     )
     references.note(
         sql, "conflict", "process_events", "client_id",
@@ -205,6 +255,12 @@ def _create_named_clients(sql: duckdb.DuckDBPyConnection, there: set[str]) -> No
         f"INSERT INTO canon_clients (client_id) SELECT client_id FROM ({ids}) "
         "WHERE client_id NOT IN (SELECT client_id FROM canon_clients)"
     )
+    # Where the id is a word, it is what the client is called.
+    sql.execute(f"UPDATE canon_clients SET name = client_id WHERE name IS NULL AND {_is_word('client_id')}")
+
+
+def _is_word(column: str) -> str:
+    return f"(regexp_matches({column}, '\\p{{L}}{{3}}') AND (contains({column}, ' ') OR NOT regexp_matches({column}, '[0-9]')))"
 
 
 def _filled_columns(sql: duckdb.DuckDBPyConnection, name: str) -> frozenset[str]:

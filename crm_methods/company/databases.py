@@ -6,10 +6,11 @@ Everything comes out as text, in ISO form and with a decimal point; ``casting`` 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -29,15 +30,17 @@ _FOLDER = ".database"
 _ROWS_AT_ONCE = 50_000
 _WAIT_SECONDS = 5.0
 _SHOWN = 200
+_READ_ONLY: Mapping[str, Mapping[str, Any]] = {"postgresql": {"postgresql_readonly": True}}
 
 
-def copy_of(name: str, folder: Path) -> Path:
-    """Where the copy of a table's database rows lies, in the company's folder."""
-    return folder / _FOLDER / f"{name}.parquet"
+def copy_of(name: str, source: Source, folder: Path) -> Path:
+    """Where the copy of what a source's table or query holds lies, below ``folder``."""
+    what = f"{source.database}\n{source.table}\n{source.query}"
+    return folder / _FOLDER / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.parquet"
 
 
 def pull(company: Company, folder: Path) -> None:
-    """Copy what the declared databases hold now.
+    """Copy what the declared databases hold now, below ``folder``.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def pull(company: Company, folder: Path) -> None:
     for name, source in company.tables.items():
         if source.database is not None:
             try:
-                copy_database(source, copy_of(name, folder))
+                copy_database(source, copy_of(name, source, folder))
             except IntakeError as error:
                 faults.tell(f"tables.{name}", str(error))
     faults.raise_if_any(IntakeError, f"The databases of {company.company} can't be read as company.yml says:")
@@ -70,15 +73,17 @@ def copy_database(source: Source, into: Path) -> None:
     # What the server says is told below; the pool would print its own trace of it.
     logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
     try:
-        with engine.connect().execution_options(stream_results=True) as connection:
+        with engine.connect() as connection:
+            connection = connection.execution_options(stream_results=True, **_READ_ONLY.get(engine.dialect.name, {}))
             result = connection.execute(_statement(sqlalchemy, engine, source, shown))
             _write(result.keys(), iter(lambda: result.fetchmany(_ROWS_AT_ONCE), []), into)
-            # Whatever a query did, nothing of it stays.
             connection.rollback()
     except SQLAlchemyError as error:
         raise IntakeError(f"{shown}: found a database that says no ({first_line(error)}). {_advice(source)}") from None
     except OSError as error:
         raise IntakeError(f"{shown}: found a database that can't be reached ({error}). {_advice(source)}") from None
+    except (TypeError, ValueError) as error:  # a driver that was given too little, such as no user
+        raise IntakeError(f"{shown}: found a database that can't be opened ({first_line(error)}). {_advice(source)}") from None
     finally:
         engine.dispose()
 
@@ -111,6 +116,10 @@ def open_database(source: Source) -> Engine:
             )
         url = url.set(password=password)
     try:
+        if url.get_backend_name() == "sqlite" and url.database:
+            # Read only, and a file that is not there is not made.
+            path = Path(url.database)
+            return sqlalchemy.create_engine("sqlite://", creator=lambda: _open_sqlite(path))
         return sqlalchemy.create_engine(url)
     except (SQLAlchemyError, ImportError) as error:
         raise IntakeError(
@@ -136,7 +145,7 @@ def read_sqlite(path: Path, source: Source, into: Path) -> None:
                 raise IntakeError(_no_table(path.name, source, there))
             quoted = str(source.table).replace('"', '""')
             rows = connection.execute(source.query or f'SELECT * FROM "{quoted}"')
-            _write([column[0] for column in rows.description], iter(lambda: rows.fetchmany(_ROWS_AT_ONCE), []), into)
+            _write([column[0] for column in rows.description or ()], iter(lambda: rows.fetchmany(_ROWS_AT_ONCE), []), into)
     except sqlite3.Error as error:
         locked = " Close the program that is writing to it, or copy the file." if "locked" in str(error) else ""
         raise IntakeError(f"{path.name}: found a SQLite file that can't be read ({first_line(error)}).{locked}") from None
@@ -164,7 +173,7 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
 
 def show_database(source: Source) -> str:
     """A database and its table as messages name it, without user and password."""
-    address = str(source.database).rsplit("@", 1)[-1].split("://", 1)[-1]
+    address = str(source.database).partition("?")[0].split("://", 1)[-1].rsplit("@", 1)[-1]
     return f"database {address}{f', table {source.table}' if source.table else ''}"
 
 

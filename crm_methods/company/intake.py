@@ -89,7 +89,7 @@ def open_canonical(folder: Path, engine: Engine) -> Canonical:
     return Canonical(folder, engine, supplied, pd.DataFrame(facts["totals"]), tuple(facts["inputs"]))
 
 
-def input_hash(company: Company, company_folder: Path) -> str:
+def input_hash(company: Company, company_folder: Path, copies: Path | None = None) -> str:
     """Hash of the source files, of all settings that decide how they are read, and of the code that reads them.
 
     Raises
@@ -101,21 +101,24 @@ def input_hash(company: Company, company_folder: Path) -> str:
     digest = hashlib.sha256(relevant.encode() + _reader_hash())
     faults = Faults()
     for name, source in company.tables.items():
+        looked_up = [company_folder / look.file for look in source.lookup.values()]
         try:
-            for path in (locate(source, company_folder, name), *(company_folder / look.file for look in source.lookup.values())):
+            for path in (locate(source, company_folder, name, copies), *looked_up):
                 digest.update(_sha256(path).encode() if source.database is None or path.is_file() else b"not copied yet")
         except IntakeError as error:
             faults.tell(f"tables.{name}", str(error))
         except OSError as error:
-            faults.add(f"tables.{name}", f'no readable file "{source.file}" ({error.strerror})', "a file that can be read")
+            file = Path(error.filename or str(source.file)).name
+            faults.add(f"tables.{name}", f'no readable file "{file}" ({error.strerror})', "a file that can be read")
     faults.raise_if_any(IntakeError, _title(company))
     return digest.hexdigest()
 
 
-def bring_in(company: Company, company_folder: Path, engine: Engine, folder: Path) -> Canonical:
+def bring_in(company: Company, company_folder: Path, engine: Engine, folder: Path, copies: Path | None = None) -> Canonical:
     """Read every source, cast it by its contract and write the canonical tables to ``folder``.
 
-    What an earlier call wrote there is used again while files, settings and code are the same.
+    What an earlier call wrote there is used again while files, settings and code are the same. ``copies`` is where
+    databases are copied to; the company's folder where it is None.
 
     Raises
     ------
@@ -124,9 +127,10 @@ def bring_in(company: Company, company_folder: Path, engine: Engine, folder: Pat
         ``intake.max_rejected_share`` allows. Faults of all files come together, and
         nothing is written.
     """
-    if any(s.database is not None and not copy_of(name, company_folder).is_file() for name, s in company.tables.items()):
-        pull(company, company_folder)
-    identity = input_hash(company, company_folder)
+    place = copies or company_folder
+    if any(s.database is not None and not copy_of(name, s, place).is_file() for name, s in company.tables.items()):
+        pull(company, place)
+    identity = input_hash(company, company_folder, copies)
     if _is_brought_in(folder, identity):
         return open_canonical(folder, engine)
     sql, faults = engine.sql, Faults()
@@ -137,7 +141,7 @@ def bring_in(company: Company, company_folder: Path, engine: Engine, folder: Pat
     )
     references.begin(sql)
     with tempfile.TemporaryDirectory(prefix="crm_intake_") as scratch:
-        read = [read_table(sql, name, company, company_folder, Path(scratch), faults) for name in _reading_order(company)]
+        read = [read_table(sql, name, company, company_folder, Path(scratch), faults, copies) for name in _reading_order(company)]
         tables = [table for found in read for table in found]
     faults.raise_if_any(IntakeError, _title(company))
     supplied = completion_sql.complete(sql, company)

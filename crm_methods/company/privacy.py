@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
 
 from crm_methods.company.contracts import TABLES, Personal
@@ -123,6 +124,8 @@ def pseudonyms_of(data: Canonical, private_folder: Path) -> Pseudonyms:
             kind = "person" if table.name == "contact_persons" and column.personal == "name" else str(column.personal)
             values = collect(data.scan(table.name).select(column.name).unique(), max_rows=_MAX_VALUES)[column.name]
             known.update({str(v): kind for v in values.dropna() if _is_telling(str(v))})
+    # Spellings that a rule has settled, and clients that were merged or grouped, stand in no canonical table any more.
+    known.update({name: "name" for name in _settled_names(data) if _is_telling(name)})
     ids = collect(data.scan("clients").select("client_id"), max_rows=_MAX_VALUES)["client_id"].dropna().astype(str)
     known.update(dict.fromkeys(_names_among(list(ids), known), "name"))
     first_words: dict[str, list[str]] = {}
@@ -131,6 +134,15 @@ def pseudonyms_of(data: Canonical, private_folder: Path) -> Pseudonyms:
         if first:
             first_words.setdefault(first[0], []).append(value)
     return Pseudonyms(_key(private_folder), known, {word: tuple(values) for word, values in first_words.items()})
+
+
+def _settled_names(data: Canonical) -> list[str]:
+    rules = data.resolved
+    named = rules.loc[rules["column"].isin(["client_id", "parent_id", "referred_by"]), ["written", "counted_as"]]
+    members = collect(data.members.filter(nw.col("how") != "itself").select("client_id", "name"), max_rows=_MAX_VALUES)
+    found = {*named["written"].dropna(), *named["counted_as"].dropna(), *members["client_id"].dropna(), *members["name"].dropna()}
+    words = [str(text) for text in found if any(c.isalpha() for c in str(text)) and not str(text).startswith("(")]
+    return [text for text in words if " " in text or not any(c.isdigit() for c in text)]
 
 
 def _is_telling(value: str) -> bool:

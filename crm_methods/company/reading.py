@@ -36,7 +36,13 @@ class Read:
 
 
 def read_table(
-    sql: duckdb.DuckDBPyConnection, name: str, company: Company, folder: Path, scratch: Path, faults: Faults
+    sql: duckdb.DuckDBPyConnection,
+    name: str,
+    company: Company,
+    folder: Path,
+    scratch: Path,
+    faults: Faults,
+    copies: Path | None = None,
 ) -> list[Read]:
     """Read a canonical table from its source, cast it by its contract and sort its records out.
 
@@ -47,7 +53,9 @@ def read_table(
     name
         The canonical table, a key of ``company.tables``.
     scratch
-        A folder for copies.
+        A folder for what is made on the way.
+    copies
+        Where databases are copied to, if not to the company's folder.
     faults
         Takes whatever makes the source unusable.
 
@@ -58,7 +66,7 @@ def read_table(
     """
     source = company.tables[name]
     try:
-        path = locate(source, folder, name)
+        path = locate(source, folder, name, copies)
         raw = read_raw(sql, f"raw_{name}", source, _formats(source, company, path), path, scratch)
         source = _with_preset(name, source, raw, faults)
         source, raw = _with_lookups(sql, source, raw, company, folder, scratch)
@@ -137,11 +145,14 @@ def _look_up(
                 f'{path.name}, lookup.{ours}: found no column "{column}", expected one of {", ".join(codes.columns)}. '
                 f"{did_you_mean(column, codes.columns)}".rstrip()
             )
-    made, key, cell = f"{code} → {lookup.value}", identifier(lookup.key), identifier(code)
+    made = f"{code} → {lookup.value}"
+    while made.lower() in {column.lower() for column in raw.columns}:
+        made += " "
+    key, cell = identifier(lookup.key), identifier(code)
     sql.execute(
         f"CREATE OR REPLACE TEMP TABLE looked_up AS SELECT r.*, coalesce(l.meant, r.{cell}) AS {identifier(made)} "
-        f"FROM {raw.numbered} r LEFT JOIN (SELECT trim({key}) AS code, first({identifier(lookup.value)}) AS meant "
-        f"FROM raw_lookup GROUP BY 1) l ON trim(r.{cell}) = l.code ORDER BY r.{RECORD}"
+        f"FROM {raw.numbered} r LEFT JOIN (SELECT trim({key}) AS code, arg_min({identifier(lookup.value)}, {RECORD}) AS meant "
+        f"FROM {codes.numbered} GROUP BY 1) l ON trim(r.{cell}) = l.code ORDER BY r.{RECORD}"
     )
     for name in (raw.name, "raw_lookup"):
         drop_raw(sql, name)
@@ -194,6 +205,7 @@ def _cast(
         return []
     canonical_sql.cast_table(sql, table, cells, source, raw, _formats(source, company, path), company)
     if "currency" in cells:
+        _note_currencies(sql, table, company)
         canonical_sql.convert_currencies(sql, company, table, cells["currency"].shown)
     if table.name == "deals":
         _note_returns(sql, canonical_sql.sign_returns(sql))
@@ -205,6 +217,14 @@ def _cast(
     _note_rejects(sql, table, raw, file)
     canonical_sql.accept(sql, table)
     return [Read(table, file, path, counts)]
+
+
+def _note_currencies(sql: duckdb.DuckDBPyConnection, table: Table, company: Company) -> None:
+    if table.name not in canonical_sql.MONEY_AT:
+        return
+    own = literal(company.currency)
+    query = f"SELECT upper(currency), {own}, count(*) FROM cast_{table.name} WHERE upper(currency) <> {own} GROUP BY 1"
+    references.note(sql, "converted", table.name, "currency", query, "amounts are converted at the latest rate up to their day")
 
 
 def _note_returns(sql: duckdb.DuckDBPyConnection, count: int) -> None:

@@ -33,7 +33,8 @@ _TARGETS: Mapping[str, _Target] = {
     "parent_id": _Target("clients", "client_id", "name"),
     "referred_by": _Target("clients", "client_id", "name"),
     "product_id": _Target("products", "product_id", "name"),
-    "person_id": _Target("contact_persons", "person_id", "name"),
+    # Two clients may have a person of one name.
+    "person_id": _Target("contact_persons", "person_id"),
     "deal_id": _Target("deals", "deal_id"),
 }
 
@@ -66,12 +67,19 @@ def note(sql: duckdb.DuckDBPyConnection, kind: str, table: str, column: str, que
     )
 
 
-def resolve(sql: duckdb.DuckDBPyConnection, there: Collection[str]) -> None:
+def resolve(sql: duckdb.DuckDBPyConnection, there: Collection[str], settled: Collection[str] = ()) -> None:
     """Give references the id they mean, and note the unknown ones.
 
-    An id that no row of its table has is looked for among the names of that table, then, if it has at least three letters,
-    among ids and names with the same letters and digits; it counts as the one row that fits. Where none or several fit, it
-    stays as it is.
+    An id that no row of its table has is looked for among the names and, whatever their case, the ids of that table; then, if
+    it has at least three letters, among ids and names with the same letters and digits, numbers divided alike. It counts as
+    the one row that fits. Where none or several fit, it stays as it is.
+
+    Parameters
+    ----------
+    there
+        The canonical tables that have been read.
+    settled
+        Clients that a person has decided on: no rule touches them.
     """
     for column, target in _TARGETS.items():
         if target.table not in there:
@@ -79,27 +87,30 @@ def resolve(sql: duckdb.DuckDBPyConnection, there: Collection[str]) -> None:
         for table in sorted(there):
             own_key = (table, column) == (target.table, target.key)
             if not own_key and table != "merges" and column in TABLES[table].names and column in columns_of(sql, table):
-                _resolve_column(sql, table, column, target)
+                _resolve_column(sql, table, column, target, settled if target.table == "clients" else ())
 
 
 def _make_names(sql: duckdb.DuckDBPyConnection, target: _Target) -> None:
-    """``known_names``: each way of naming a row that means one row only; ids come before names, exact ones before alike ones."""
+    """``known_names``: each way of naming a row that means one row only; exact ones come before alike ones."""
     key, rows = identifier(target.key), f"canon_{target.table}"
+    same = f"UNION ALL SELECT 2, lower({key}), {key} FROM {rows}"
     named = f"UNION ALL SELECT 2, lower({identifier(target.name)}), {key} FROM {rows}" if target.name else ""
     alike = f"UNION ALL SELECT 3, {_letters(target.key)}, {key} FROM {rows}"
     alike_named = f"UNION ALL SELECT 3, {_letters(target.name)}, {key} FROM {rows}" if target.name else ""
     sql.execute(
         "CREATE OR REPLACE TEMP TABLE known_names AS SELECT rank, written, min(id) AS id FROM "
-        f"(SELECT 1 AS rank, {key} AS written, {key} AS id FROM {rows} {named} {alike} {alike_named}) "
+        f"(SELECT 1 AS rank, {key} AS written, {key} AS id FROM {rows} {same} {named} {alike} {alike_named}) "
         "WHERE written IS NOT NULL GROUP BY rank, written HAVING count(DISTINCT id) = 1"
     )
 
 
-def _resolve_column(sql: duckdb.DuckDBPyConnection, table: str, column: str, target: _Target) -> None:
+def _resolve_column(sql: duckdb.DuckDBPyConnection, table: str, column: str, target: _Target, settled: Collection[str]) -> None:
     cell, rows = identifier(column), f"canon_{table}"
+    left_out = f"AND {cell} NOT IN ({', '.join(map(literal, sorted(settled)))})" if settled else ""
     sql.execute(
         f'CREATE OR REPLACE TEMP TABLE unknown AS SELECT {cell} AS written, count(*) AS "rows" FROM {rows} '
-        f"WHERE {cell} IS NOT NULL AND {cell} NOT IN (SELECT {identifier(target.key)} FROM canon_{target.table}) GROUP BY 1"
+        f"WHERE {cell} IS NOT NULL AND {cell} NOT IN (SELECT {identifier(target.key)} FROM canon_{target.table}) {left_out} "
+        "GROUP BY 1"
     )
     ((unknown,),) = sql.execute("SELECT count(*) FROM unknown").fetchall()
     if unknown:
@@ -115,7 +126,7 @@ def _resolve_column(sql: duckdb.DuckDBPyConnection, table: str, column: str, tar
         )
         what = target.table.removesuffix("s").replace("_", " ")
         rules = (
-            ("named", "id IS NOT NULL AND is_name", f"the name of one {what} stands for its id"),
+            ("named", "id IS NOT NULL AND is_name", f"the name of one {what}, or its id in another case, stands for its id"),
             ("spelling", "id IS NOT NULL AND NOT is_name", f"the same letters and digits as one {what}"),
             ("unknown", "id IS NULL", _left_alone(table, column)),
         )
@@ -135,5 +146,9 @@ def _left_alone(table: str, column: str) -> str:
 def _letters(column: str, *, quoted: bool = True) -> str:
     """SQL of the letters and digits of a text in lower case; NULL where there are too few letters to compare."""
     cell = identifier(column) if quoted else column
-    plain = f"lower(regexp_replace({cell}, '[^\\p{{L}}\\p{{N}}]+', '', 'g'))"
+    # 1-23 and 12-3 are two numbers: what divides digits stays, as one mark.
+    divided = cell
+    for _ in range(2):
+        divided = f"regexp_replace({divided}, '([0-9])[^\\p{{L}}\\p{{N}}|]+([0-9])', '\\1|\\2', 'g')"
+    plain = f"lower(regexp_replace({divided}, '[^\\p{{L}}\\p{{N}}|]+', '', 'g'))"
     return f"CASE WHEN length(regexp_replace({cell}, '[^\\p{{L}}]+', '', 'g')) >= {_FEWEST_LETTERS} THEN {plain} END"

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crm_methods.company.source_checks import check_tables
 from crm_methods.company.strict_yaml import Settings as Settings
-from crm_methods.company.strict_yaml import expectation, shown
+from crm_methods.company.strict_yaml import expectation, load_plain, shown
 from crm_methods.company.strict_yaml import read_yaml as read_yaml
 from crm_methods.engine import EngineSettings
 from crm_methods.errors import Faults, SettingsError, did_you_mean
@@ -279,8 +279,8 @@ def usable_part(folder: Path) -> Company | None:
     None where nothing can be read.
     """
     try:
-        raw = yaml.safe_load((folder / "company.yml").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        raw = load_plain((folder / "company.yml").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError):
         return None
     if not isinstance(raw, dict):
         return None
@@ -339,9 +339,12 @@ def _with_decisions(company: Company, path: Path) -> Company:
     if "merges" in company.tables or not path.is_file():
         return company
     try:
-        header, encoding = path.read_text(encoding="utf-8").partition("\n")[0], "utf-8"
+        header, encoding, sound = path.read_text(encoding="utf-8").partition("\n")[0], "utf-8", True
     except UnicodeDecodeError:
         header, encoding = path.read_bytes().partition(b"\n")[0].decode("latin-1"), company.formats.encoding or "utf-8"
+        sound = False
     delimiter = max(",;\t", key=header.count)
+    # A spreadsheet of the west saves its own code page; cp1252 reads any of its bytes.
+    encoding = "cp1252" if encoding.lower().replace("_", "-") in {"utf-8", "utf8", "utf-8-sig"} and not sound else encoding
     source = Source(file=path.name, formats=Formats(encoding=encoding, delimiter=delimiter, quote='"'))
     return company.model_copy(update={"tables": {**company.tables, "merges": source}})

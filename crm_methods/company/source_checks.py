@@ -18,7 +18,8 @@ UNITS_OF: Mapping[ColumnType, tuple[str, ...]] = {
 UNITS_OF_TIME = ("seconds", "hours", "days")
 _RESHAPED, _WITH_CASES = "deals", "process_events"
 _SQLITE = re.compile(r"\.(sqlite3?|db3?)$", re.IGNORECASE)
-_PASSWORD = re.compile(r"://[^/@:]*:[^/@]+@")
+_PASSWORD = re.compile(r"://[^/@:]*:[^/@]+@|[?&;](password|passwd|pwd|secret|token|odbc_connect)=", re.IGNORECASE)
+_READS = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 _ENOUGH = ("deals", "interactions", "process_events")
 
 
@@ -66,6 +67,9 @@ def _check_place(where: str, source: Mapping[str, Any], folder: Path, faults: Fa
             f"{where}.database", "a password in the address", "an address without it",
             "Put the password into an environment variable and write `password_env: ITS_NAME`.",
         )  # fmt: skip
+    query = source.get("query")
+    if isinstance(query, str) and not _READS.match(query):
+        faults.add(f"{where}.query", f'"{query[:40]}"', "a query that only reads: SELECT … or WITH …")
     asked = [kind for kind in ("table", "query") if source.get(kind) is not None]
     if database is not None or (isinstance(file, str) and _SQLITE.search(file)):
         if len(asked) != 1:

@@ -21,10 +21,13 @@ from crm_methods.company.workbook_source import read_workbook
 from crm_methods.errors import IntakeError
 
 
-def locate(source: Source, folder: Path, name: str = "") -> Path:
-    """The file a table's source names: in the company's folder, inside an installed package, or the copy of a database."""
+def locate(source: Source, folder: Path, name: str = "", copies: Path | None = None) -> Path:
+    """The file a table's source names: in the company's folder, inside an installed package, or the copy of a database.
+
+    ``copies`` is where databases are copied to; the company's folder where it is None.
+    """
     if source.database is not None:
-        return copy_of(name, folder)
+        return copy_of(name, source, copies or folder)
     if source.package is None:
         return folder / str(source.file)
     package, _, inside = source.package.partition("/")

@@ -48,6 +48,18 @@ def _date_or_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
 
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _date_or_text)
 
+
+def load_plain(text: str) -> Any:
+    """The content of a YAML text with every key as it is written, not yet checked.
+
+    Raises
+    ------
+    yaml.YAMLError, TypeError, RecursionError
+        The text is no YAML, or holds keys that are no texts.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 ModelT = typing.TypeVar("ModelT", bound=Settings)
 
 
@@ -59,7 +71,7 @@ def read_yaml(path: Path, model: type[ModelT], also: Callable[[Mapping[str, Any]
     try:
         text = path.read_text(encoding="utf-8-sig")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.load(text, Loader=_Loader)
+        raw = load_plain(text)
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: found bytes that are not UTF-8 at {error.start}. Save it as UTF-8.") from None
     except yaml.YAMLError as error:

@@ -62,8 +62,8 @@ def _read(company: Company, folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="crm_check_") as aside:
         engine = open_engine(company.engine.model_copy(update={"kind": "duckdb"}), Path(aside) / "spill")
         try:
-            pull(company, folder)
-            data = bring_in(company, folder, engine, Path(aside) / "canonical")
+            pull(company, Path(aside))
+            data = bring_in(company, folder, engine, Path(aside) / "canonical", Path(aside))
             return [*_totals(data), *_rejects(data.rejects), *_resolved(data.resolved), *_unanswered(data.supplied)]
         finally:
             engine.close()

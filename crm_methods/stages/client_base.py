@@ -246,7 +246,7 @@ def _reconciliation_sentence(totals: pd.DataFrame, settings: Company) -> str:
     deals = totals[totals["table"] == "deals"]
     if len(deals) and not pd.isna(deals["source_amount"].iloc[0]):
         amounts = [formats.money(deals[f"{name}_amount"].iloc[0], settings.currency, 2) for name in ("accepted", "source")]
-        of_all = "as in the file" if amounts[0] == amounts[1] else f"of {amounts[1]} in the file"
+        of_all = "all that came in" if amounts[0] == amounts[1] else f"of {amounts[1]} that came in"
         text += f" The accepted deals, whatever their status, amount to {amounts[0]}, {of_all}."
     clients = totals[totals["table"] == "clients"]
     merged = int(clients["merged_rows"].sum())

@@ -104,3 +104,60 @@ def test_a_table_is_written_in_the_order_of_its_key(bring: BringIn):
     deals = "deal_id,client_id,closed_on,amount\n3,a,2025-01-02,5\n1,a,2025-01-02,5\n2,a,2025-01-02,5\n"
     data = bring({"deals.csv": deals})
     assert pd.read_parquet(data.folder / "deals.parquet")["deal_id"].tolist() == ["1", "2", "3"]
+
+
+def test_lines_of_a_foreign_deal_are_converted_with_it(bring: BringIn):
+    files = {
+        "deals.csv": "deal_id,client_id,closed_on,currency\n1,a,2025-01-01,USD\n2,a,2025-01-01,EUR\n",
+        "deal_lines.csv": "deal_id,product_id,quantity,unit_price,cost\n1,p,2,50,60\n2,p,1,50,30\n",
+        "exchange_rates.csv": "currency,on,rate\nUSD,2024-01-01,0.5\n",
+    }
+    data = bring(files)
+    assert collect(data.scan("deals").sort("deal_id"))["amount"].tolist() == [50, 50]
+    assert collect(data.scan("deal_lines").sort("deal_id"))[["unit_price", "cost"]].values.tolist() == [[25, 30], [50, 30]]
+    assert data.resolved.loc[data.resolved["kind"] == "converted", ["written", "rows"]].values.tolist() == [["USD", 1]]
+
+
+def test_a_returns_amount_out_of_its_lines_is_negative_too(bring: BringIn):
+    heads = "deal_id,client_id,closed_on,kind\n1,a,2025-01-01,credit_note\n2,a,2025-01-02,new\n"
+    data = bring({"deals.csv": heads, "deal_lines.csv": "deal_id,product_id,quantity,unit_price\n1,p,2,10\n2,p,1,10\n"})
+    assert collect(data.scan("deals").sort("deal_id"))["amount"].tolist() == [-20, 10]
+
+
+def test_lines_find_their_deal_by_any_spelling_of_its_id(bring: BringIn):
+    heads = "deal_id,client_id,closed_on\nORD-1,a,2025-01-01\n"
+    data = bring({"deals.csv": heads, "deal_lines.csv": "deal_id,product_id,quantity,unit_price\nord 1,p,2,50\n"})
+    assert collect(data.scan("deals"))["amount"].tolist() == [100]
+    assert set(data.resolved["kind"]) == {"spelling"}
+
+
+def test_a_cost_known_of_some_lines_only_is_not_the_deals(bring: BringIn):
+    lines = "deal_id,client_id,closed_on,product_id,amount,cost\nb,a,2025-01-01,p,100,60\nb,a,2025-01-01,q,100,\n"
+    data = bring({"l.csv": lines}, {"deals": {"file": "l.csv", "reshape": {"lines": True}}})
+    deals = collect(data.scan("deals"))
+    assert deals["amount"].tolist() == [200]
+    assert deals["margin"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("amount", "cost", "margin", "made"),
+    [(10, 6, 4, (-10, -6, -4)), (-10, 6, 4, (-10, -6, -4)), (10, 12, -2, (-10, -12, 2)), (-10, -6, -4, (-10, -6, -4))],
+)
+def test_cost_and_margin_of_a_return_turn_with_its_amount(
+    bring: BringIn, amount: int, cost: int, margin: int, made: tuple[int, ...]
+):
+    deals = f"deal_id,client_id,closed_on,amount,cost,margin,kind\n1,a,2025-01-01,{amount},{cost},{margin},return\n"
+    found = collect(bring({"deals.csv": deals}).scan("deals"))
+    assert tuple(found[["amount", "cost", "margin"]].iloc[0]) == made
+
+
+def test_what_follows_the_closing_of_a_case_does_not_open_it(bring: BringIn):
+    events = "case_id,client_id,activity,at\n1,a,open,2025-01-01\n1,a,Done,2025-01-02\n1,a,survey sent,2025-01-09\n"
+    data = bring({"e.csv": events}, {"process_events": {"file": "e.csv", "cases": {"closed_by": ["done"]}}})
+    assert collect(data.scan("interactions"))["resolved_at"].tolist() == [pd.Timestamp("2025-01-02")]
+
+
+def test_a_client_named_by_its_name_alone_has_that_name(bring: BringIn):
+    deals = "deal_id,client_id,closed_on,amount\n1,«Альфа Агро»,2025-01-01,5\n2,C0017,2025-01-01,5\n3,Acme,2025-01-01,5\n"
+    clients = collect(bring({"deals.csv": deals}).scan("clients").sort("client_id"))
+    assert clients["name"].fillna("").tolist() == ["Acme", "", "«Альфа Агро»"]

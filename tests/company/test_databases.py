@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from crm_methods.company.databases import copy_database, copy_of, pull, read_sqlite, sqlite_tables
+from crm_methods.company.databases import copy_database, copy_of, pull, read_sqlite, show_database, sqlite_tables
 from crm_methods.company.intake import bring_in
 from crm_methods.company.settings import Source, load_company
 from crm_methods.engine import Engine, collect
@@ -102,7 +102,7 @@ def test_what_a_server_refuses_is_told_together_and_no_password_is_shown(
         assert part in told
     assert PASSWORD not in told
     assert "not it" not in told
-    assert not copy_of("deals", folder).exists()
+    assert not copy_of("deals", Source(**tables["deals"]), folder).exists()
 
 
 def test_a_password_does_not_stand_in_company_yml(tmp_path: Path):
@@ -156,3 +156,37 @@ def test_a_locked_sqlite_file_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
             read_sqlite(path, Source(file="x.sqlite", table="Order Details"), tmp_path / "copy.parquet")
     finally:
         holder.close()
+
+
+def test_a_sqlite_address_is_read_only_and_makes_no_file(tmp_path: Path):
+    path = _sqlite(tmp_path / "x.sqlite")
+    before = path.read_bytes()
+    with pytest.raises(IntakeError, match="readonly"):
+        copy_database(Source(database=f"sqlite:///{path}", query='DROP TABLE "Order Details"'), tmp_path / "a.parquet")
+    assert path.read_bytes() == before
+    with pytest.raises(IntakeError):
+        copy_database(Source(database=f"sqlite:///{tmp_path}/none.sqlite", table="t"), tmp_path / "a.parquet")
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql+pg8000://h/db?password=hush", "mssql+pyodbc:///?odbc_connect=PWD%3Dhush", "mysql://h/db?user=u&passwd=hush"],
+)
+def test_a_password_may_not_hide_in_the_query_of_an_address(address: str, tmp_path: Path):
+    folder = write_company(tmp_path / "c", {}, {"deals": {"database": address, "table": "orders"}})
+    with pytest.raises(SettingsError, match="password_env") as caught:
+        load_company(folder)
+    assert "hush" not in str(caught.value)
+    assert "hush" not in show_database(Source(database=address, table="orders"))
+
+
+def test_a_query_only_reads(tmp_path: Path):
+    folder = write_company(tmp_path / "c", {}, {"deals": {"database": "sqlite:///x.db", "query": "drop table deals"}})
+    with pytest.raises(SettingsError, match="only reads"):
+        load_company(folder)
+
+
+def test_another_query_is_another_copy(tmp_path: Path):
+    one, other = (copy_of("deals", Source(database="sqlite:///x", query=f"SELECT {n}"), tmp_path) for n in (1, 2))
+    assert one != other

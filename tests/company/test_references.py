@@ -74,3 +74,28 @@ def test_the_order_of_rows_changes_nothing(bring: BringIn):
     one = bring({"clients.csv": CLIENTS, "deals.csv": _deals(*names)}).resolved
     other = bring({"clients.csv": CLIENTS, "deals.csv": _deals(*reversed(names))}).resolved
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_what_divides_digits_tells_ids_apart_and_case_does_not(bring: BringIn):
+    clients = "client_id,name\nCLI-1-23,A\nC001,B\n"
+    data = bring({"clients.csv": clients, "deals.csv": _deals("CLI-12-3", "cli 1/23", "c001")})
+    assert sorted(collect(data.scan("deals"))["client_id"]) == ["C001", "CLI-1-23", "CLI-12-3"]
+
+
+def test_persons_of_one_name_are_not_taken_for_each_other(bring: BringIn):
+    files = {
+        "contact_persons.csv": "person_id,client_id,name\np1,a,John Smith\n",
+        "interactions.csv": "interaction_id,client_id,person_id,started_at\n1,b,John Smith,2025-01-01 10:00\n",
+    }
+    assert collect(bring(files).scan("interactions"))["person_id"].tolist() == ["John Smith"]
+
+
+def test_a_decision_comes_before_any_rule_and_one_about_nobody_is_said(bring: BringIn):
+    files = {
+        "clients.csv": "client_id,name\nACME-1,Acme\nB,Other\n",
+        "deals.csv": _deals("acme1", "B"),
+        "merges.csv": "client_id,into,decision\nacme1,B,same\n124,B,same\n",
+    }
+    data = bring(files)
+    assert collect(data.scan("deals"))["client_id"].tolist() == ["B", "B"]
+    assert _found(data.resolved, "merges", "client_id") == [("unknown", "124", "B", 1)]

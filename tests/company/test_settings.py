@@ -205,3 +205,13 @@ def test_default_strategies_are_not_shared_between_companies():
 )
 def test_a_pattern_is_told_in_words(tmp_path: Path, line: str, part: str):
     assert part in fault(tmp_path, GOOD.replace("currency: EUR\n", "") + line)
+
+
+def test_decisions_saved_by_a_spreadsheet_in_its_own_code_page_are_read(tmp_path: Path):
+    from crm_methods.company.settings import load_company
+
+    (tmp_path / "deals.csv").write_text("x\n")
+    (tmp_path / "company.yml").write_text("company: A\nas_of: 2025-12-31\ncurrency: EUR\ntables: {deals: {file: deals.csv}}\n")
+    (tmp_path / "merges.csv").write_bytes("client_id;into;decision;decided_by\n1;2;same;Jürgen\n".encode("cp1252"))
+    merges = load_company(tmp_path).tables["merges"]
+    assert (merges.formats.encoding, merges.formats.delimiter) == ("cp1252", ";")

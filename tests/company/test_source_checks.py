@@ -58,6 +58,7 @@ def test_what_does_not_go_together_is_told(tmp_path: Path, source: dict[str, Any
 
 
 def test_all_faults_come_together_and_no_password_is_shown(tmp_path: Path):
-    faults = told(tmp_path, {"dealz": {}, "clients": {"file": "c.csv"}, "surveys": {"database": "x://a:hush@b/c", "query": "q"}})
+    hidden = {"database": "x://a:hush@b/c", "query": "SELECT 1"}
+    faults = told(tmp_path, {"dealz": {}, "clients": {"file": "c.csv"}, "surveys": hidden})
     assert len(faults) == 4
     assert not [fault for fault in faults if "hush" in fault]

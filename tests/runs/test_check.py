@@ -51,7 +51,7 @@ def test_bad_cells_and_rules_are_listed_with_an_example(tmp_path: Path):
     told = "\n".join(found.lines)
     assert "deals.csv, \"closed_on\": 1 cell such as '2025-02-30' (line 8)" in told
     assert "deals.client_id, 1 row such as 'c9': counts as a client of its own" in told
-    assert "deals.client_id, 1 row such as 'Acme Ltd': the name of one client stands for its id" in told
+    assert "deals.client_id, 1 row such as 'Acme Ltd': the name of one client, or its id in another case, stands for its" in told
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "company: [", "tables: 7\n", "{a: &x [*x]}"])
@@ -60,3 +60,14 @@ def test_a_company_yml_of_any_shape_is_told_and_nothing_breaks(tmp_path: Path, t
     folder.mkdir()
     (folder / "company.yml").write_text(text, encoding="utf-8")
     assert check(folder).faults
+
+
+def test_a_fault_beside_a_table_with_a_column_named_on_is_told(tmp_path: Path):
+    folder = write_company(tmp_path / "data" / "three")
+    (folder / "rates.csv").write_text("Datum,currency,rate\n2025-01-01,USD,0.9\n", encoding="utf-8")
+    rates = "  exchange_rates: {file: rates.csv, columns: {on: Datum}}\n"
+    broken = (folder / "company.yml").read_text(encoding="utf-8").replace("currency: EUR", "currency: euro")
+    (folder / "company.yml").write_text(broken + rates, encoding="utf-8")
+    found = check(folder)
+    assert len(found.faults) == 1
+    assert "exchange_rates (rates.csv): 1 row, all accepted" in "\n".join(found.lines)
