@@ -111,7 +111,7 @@ def _sentence(rules: pd.DataFrame, joined: int, asked: int) -> str:
     if rules.empty:
         return f"Neither {formats.join(CATEGORIES, 'nor')} of any client is known."
     if not joined and not asked:
-        return f"Every {formats.join(CATEGORIES, 'and every')} is written in one way."
+        return f"No two spellings of an {formats.join(CATEGORIES, 'or')} look alike."
     parts = []
     if joined:
         one = joined == 1

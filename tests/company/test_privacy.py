@@ -141,3 +141,14 @@ def test_codes_are_not_names(bring: BringIn, tmp_path: Path):
     names = pseudonyms_of(bring({"deals.csv": "deal_id,client_id,closed_on,amount\n" + rows}), tmp_path)
     assert names.known == {}
     assert names.text("C-0001 bought 5") == "C-0001 bought 5"
+
+
+def test_a_spelling_that_a_rule_settled_and_a_merged_client_leave_as_pseudonyms(bring: BringIn, tmp_path: Path):
+    files = {
+        "clients.csv": "client_id,name\n1,Quartz Metals\n2,Quarz Metals\n3,Other\n",
+        "deals.csv": "deal_id,client_id,closed_on,amount\n1,QUARTZ metals,2025-01-01,5\n2,Zephyr Works,2025-01-01,5\n",
+        "merges.csv": "client_id,into\n2,1\n",
+    }
+    mask = pseudonyms_of(bring(files), tmp_path / "private")
+    told = mask.text("QUARTZ metals, Quarz Metals and Zephyr Works")
+    assert not any(name in told for name in ("QUARTZ", "Quarz", "Zephyr"))

@@ -47,5 +47,5 @@ def test_one_spelling_each_and_none_at_all_are_said(make_company: MakeCompany):
     deals = pd.DataFrame({"deal_id": [1], "client_id": ["a"], "closed_on": "2025-02-01", "amount": 1.0})
     clients = pd.DataFrame({"client_id": ["a"], "industry": ["retail"]})
 
-    assert "written in one way" in spellings(make_company({"deals": deals, "clients": clients}).data).sentence
+    assert "No two spellings" in spellings(make_company({"deals": deals, "clients": clients}).data).sentence
     assert "Neither industry nor territory" in spellings(make_company({"deals": deals}).data).sentence
