@@ -187,8 +187,8 @@ _TABLES = (
         _col("person_id", "t", "The person", "contacts.response"),
         _col("deal_id", "t", "The deal it concerns", "segments.cost_to_serve"),
         _col("started_at", "ts", "When it began or was received",
-             "segments.cost_to_serve processes.service_level processes.open_requests processes.hours_needed processes.capacity "
-             "relationships.complaints "
+             "client_base.request_count client_base.request_times segments.cost_to_serve processes.service_level "
+             "processes.open_requests processes.hours_needed processes.capacity relationships.complaints "
              "relationships.time_to_solve contacts.mix", required=True),
         _col("channel", "t", "Means: visit, phone, email, portal …",
              "client_base.contacts contacts.mix contacts.matrix segments.cost_to_serve"),
@@ -208,7 +208,8 @@ _TABLES = (
         _col("first_response_at", "ts", "When the client got the first answer",
              "processes.service_level processes.open_requests"),
         _col("resolved_at", "ts", "When it was solved; empty while open",
-             "processes.service_level processes.open_requests relationships.time_to_solve offers.packages"),
+             "client_base.request_times processes.service_level processes.open_requests relationships.time_to_solve "
+             "offers.packages"),
         _col("reopened", "b", "Whether it was opened again", "processes.service_level"),
     )),
     Table("process_events", "one event of a case", ("case_id", "activity", "at"), block="interactions", columns=(
@@ -216,7 +217,7 @@ _TABLES = (
         _col("client_id", "t", "The client it concerns", "processes.conformance"),
         _col("topic", "t", "What the case is about", "client_base.requests"),
         _col("activity", "t", "What happened", "processes.conformance", required=True),
-        _col("at", "ts", "When", "processes.conformance", required=True),
+        _col("at", "ts", "When", "client_base.request_count processes.conformance", required=True),
         _col("resource", "t", "Who did it", "processes.conformance", personal="person"),
         _col("department", "t", "Where", "processes.conformance"),
     )),
@@ -298,7 +299,7 @@ _TABLES = (
     Table("exchange_rates", "one dated rate", ("currency", "on"), block="costs", columns=(
         _col("currency", "t", "The foreign currency, as a three-letter code", _EVERY, required=True),
         _col("on", "d", "From this day on", _EVERY, required=True),
-        _col("rate", "n", "Company currency for one unit of it", _EVERY, required=True, minimum=0),
+        _col("rate", "n", "Company currency for one unit of it", _EVERY, required=True, minimum=1e-9),
     )),
     Table("merges", "a decision whether two clients are one", ("client_id", "into"), block="contact", columns=(
         _CLIENT,

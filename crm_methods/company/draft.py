@@ -11,16 +11,19 @@ from pathlib import Path
 
 from crm_methods.company.column_facts import ColumnFacts
 from crm_methods.company.draft_formats import shared_formats
-from crm_methods.company.draft_yaml import DraftText, remark, render
+from crm_methods.company.draft_yaml import DraftText, remark, render, unused_titles
 from crm_methods.company.feeds import completed
 from crm_methods.company.gather import Given, bring, company_place, gather
 from crm_methods.company.guess_values import currency_of, read_date
 from crm_methods.company.peek import Sample, peek, peek_database
+from crm_methods.company.presets import known_words
 from crm_methods.company.recognise import Feed, Recognised, recognise
 from crm_methods.errors import Faults, IntakeError
 
 _UNKNOWN_CURRENCY = "EUR"
-_MOMENTS = {"deals": ("closed_on", "opened_on"), "interactions": ("started_at",), "process_events": ("at",)}
+_MOMENTS = {"deals": "opened_on", "interactions": "started_at", "process_events": "at"}
+_MANY = 5
+_FEW_DAYS, _LONG_GAP = 20, 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +114,18 @@ def _expect_deals(recognised: Recognised, unread: Mapping[str, str]) -> None:
 def _text(name: str, recognised: Recognised, unread: Mapping[str, str], today: dt.date) -> DraftText:
     feeds, facts = recognised.feeds, recognised.facts
     formats, own, asked = shared_formats(feeds, facts)
-    as_of, seen = _as_of(feeds, facts, today)
+    as_of, seen, doubt = _as_of(feeds, facts, today)
     currency, why = _currency(feeds, facts)
     questions: dict[str, list[str]] = {"as_of": [], "currency": [], "margin_share": []}
-    if seen is None:
-        questions["as_of"].append("as_of: no table has dates; from which day is the company looked at?")
+    if doubt is not None:
+        questions["as_of"].append(f"as_of: {doubt}")
     if why is None:
         questions["currency"].append(f"currency: no file names one; {currency} is a guess")
+    questions["currency"] += _unconverted(feeds, facts, currency)
     if _lacks_margin(feeds):
         questions["margin_share"].append(
-            "margin_share: 0.35 (the deals know neither cost nor margin; without it figures are revenue)"
+            "margin_share: the deals know neither cost nor margin; which share of revenue is left after the cost of goods? "
+            "Without it figures are revenue"
         )
     lines = [_asked(feed, asked.get(feed.table, ())) for feed in feeds]
     remarks = {key: reason for key, reason in (("as_of", seen), ("currency", why)) if reason}
@@ -132,29 +137,108 @@ def _asked(feed: Feed, questions: Sequence[str]) -> Feed:
     return replace(feed, questions=(*feed.questions, *questions))
 
 
-def _as_of(feeds: Sequence[Feed], facts: Mapping[str, Mapping[str, ColumnFacts]], today: dt.date) -> tuple[dt.date, str | None]:
-    """The last day up to today on which anything happened, and where it was seen."""
+def _as_of(
+    feeds: Sequence[Feed], facts: Mapping[str, Mapping[str, ColumnFacts]], today: dt.date
+) -> tuple[dt.date, str | None, str | None]:
+    """The last day up to today on which anything is known to have happened, where it was seen, and what is doubtful about it.
+
+    The days of open deals are plans. Where no deal is known to be won or lost, the days count on which deals were opened,
+    contacts made or events took place.
+    """
+    deals = next((feed for feed in feeds if feed.table == "deals"), None)
+    closed, planned = _closing_days(deals, facts) if deals is not None else ([], [])
+    later = [day for day in (*closed, *planned) if day > today]
+    if deals is not None and (sound := [day for day in closed if day <= today]):
+        last = max(sound)
+        said = f'the last day in "{deals.title("closed_on")}" of {deals.sample.label}'
+        ahead = max((day for day in planned if day > last), default=None)
+        if ahead is not None:
+            return (
+                last, f"{said} among won and lost deals; open ones have days up to {ahead}",
+                f"{last} is the last day of a won or lost deal, open ones have days up to {ahead}; of which day is the export?",
+            )  # fmt: skip
+        if later:
+            return last, said, f"won or lost deals have days after today, up to {max(later)}; which are wrong?"
+        before = max((day for day in sound if day < last), default=last)
+        alone = len(set(sound)) > _FEW_DAYS and (last - before).days > _LONG_GAP
+        return last, said, f"{last} stands alone, the day before it is {before}; is it a slip?" if alone else None
     for feed in feeds:
-        for column in _MOMENTS.get(feed.table, ()):
-            title = feed.title(column)
-            moments = facts[feed.sample.label][title].moments if title else None
-            if title is None or moments is None:
-                continue
-            days = {read_date(cell, moments.format) for cell in facts[feed.sample.label][title].counts}
-            sound = [day for day in days if day is not None and day <= today]
-            if sound:
-                return max(sound), f'the last day in "{title}" of {feed.sample.label}'
-    return today, None
+        title = feed.title(_MOMENTS.get(feed.table, ""))
+        days = [day for day in _days(feed, title, facts) if day is not None and day <= today] if title else []
+        if days:
+            doubt = None
+            if feed.table == "deals" or deals is not None:
+                doubt = f'no deal is known to be won or lost with a day; {max(days)} is only the last day in "{title}"'
+            return max(days), f'the last day in "{title}" of {feed.sample.label}', doubt
+    return today, None, "no table has dates up to today; from which day is the company looked at?"
+
+
+def _days(feed: Feed, title: str, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> list[dt.date | None]:
+    """The day in each row of a column; none where it holds no dates."""
+    moments = facts[feed.sample.label][title].moments
+    if moments is None:
+        return []
+    read = {cell: read_date(cell, moments.format) for cell in facts[feed.sample.label][title].counts}
+    return [read.get(cell) for cell in feed.sample.cells(title)]
+
+
+def _closing_days(deals: Feed, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> tuple[list[dt.date], list[dt.date]]:
+    """The closing days of deals that are won or lost, and of all others; without a status every deal is won."""
+    closed_on, status = deals.title("closed_on"), deals.title("status")
+    if closed_on is None:
+        return [], []
+    days = _days(deals, closed_on, facts)
+    if status is None:
+        return [day for day in days if day is not None], []
+    words = {
+        **(known_words(deals.preset).get("status", {}) if deals.preset else {}),
+        **deals.extra.get("values", {}).get("status", {}),
+    }
+    ended = {word.strip().casefold() for word, meant in words.items() if meant in {"won", "lost"}} | {"won", "lost"}
+    gone = {word.strip().casefold() for word, meant in words.items() if meant == "cancelled"}
+    closed: list[dt.date] = []
+    planned: list[dt.date] = []
+    for day, word in zip(days, deals.sample.cells(status), strict=False):
+        if day is not None and word.casefold() not in gone:
+            (closed if word.casefold() in ended else planned).append(day)
+    return closed, planned
+
+
+def _unconverted(feeds: Sequence[Feed], facts: Mapping[str, Mapping[str, ColumnFacts]], currency: str) -> list[str]:
+    """A question for each table of amounts in several currencies, where no table of rates knows them."""
+    rates = next((feed for feed in feeds if feed.table == "exchange_rates"), None)
+    known = {currency, *(code.upper() for code in _codes(rates, facts))} if rates is not None else {currency}
+    asked = []
+    for feed in feeds:
+        codes = _codes(feed, facts) if feed is not rates else Counter[str]()
+        unknown = [code for code in codes if code not in known]
+        if unknown:
+            shares = ", ".join(f"{code} {n / codes.total():.1%}" for code, n in codes.most_common(8))
+            asked.append(
+                f"currency: the rows of {feed.table} are in {shares}; to convert {', '.join(sorted(unknown)[:8])} "
+                "a table exchange_rates (currency, on, rate) is needed"
+            )
+    return asked
+
+
+def _codes(feed: Feed | None, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> Counter[str]:
+    """The rows in each currency."""
+    codes = Counter[str]()
+    title = feed.title("currency") if feed is not None else None
+    if feed is not None and title is not None:
+        for cell, count in facts[feed.sample.label][title].counts.items():
+            codes[cell.upper()] += count
+    return codes
 
 
 def _currency(feeds: Sequence[Feed], facts: Mapping[str, Mapping[str, ColumnFacts]]) -> tuple[str, str | None]:
     """The commonest currency of the files, and where it was seen; without any the guess, and None."""
     for feed in feeds:
         title = feed.title("currency")
-        codes = Counter({c.upper(): n for c, n in facts[feed.sample.label][title].counts.items()}) if title else Counter[str]()
+        codes = _codes(feed, facts) if feed.table != "exchange_rates" else Counter[str]()
         best = codes.most_common(1)[0][0] if codes else ""
         if len(best) == 3 and best.isascii() and best.isalpha():
-            others = f"; there are others too, which the table exchange_rates converts: {', '.join(sorted(codes))}"
+            others = f", the commonest of {', '.join(sorted(codes))}"
             return best, f'in "{title}" of {feed.sample.label}' + (others if len(codes) > 1 else "")
     for feed in feeds:
         for column in ("amount", "unit_price", "list_price", "turnover"):
@@ -189,8 +273,19 @@ def _write(folder: Path, text: str) -> Path:
 
 
 def _sentences(text: DraftText, path: Path) -> list[str]:
-    said = [f"{feed.table}: from {feed.sample.label}, {len(feed.matches)} columns" for feed in text.feeds]
+    spare = unused_titles(text.feeds)
+    said = [
+        f"{feed.table}: from {feed.sample.label}, {len(feed.matches)} columns" + _spare(spare.get(feed.table, ()))
+        for feed in text.feeds
+    ]
     said += [f"not used: {label}: {why}" for label, why in text.unused.items()]
     count = len(text.open_questions)
     asked = f"{count} question{'s' if count != 1 else ''} in it, marked `# ?`" if count else "no question is open"
     return [*map(remark, said), f"Wrote {path}: {asked}. Read it, then: crm-methods run {path.parent.name}"]
+
+
+def _spare(titles: Sequence[str]) -> str:
+    """Named only where there are many."""
+    if len(titles) < _MANY:
+        return ""
+    return f"; {len(titles)} not used: {', '.join(titles[:_MANY])}" + (" …" if len(titles) > _MANY else "")

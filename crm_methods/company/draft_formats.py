@@ -42,12 +42,20 @@ def shared_formats(
         values = {f.shown[key] for f in each.values() if key in f.shown}
         if len(values) == 1:
             common[key] = values.pop()
-    own = {table: {k: v for k, v in f.shown.items() if k not in common and v != _DEFAULTS[k]} for table, f in each.items()}
+    if "thousands" in common and common["thousands"] == common.get("decimal", _DEFAULTS["decimal"]):
+        del common["thousands"]  # the tables that have the decimal mark to it say both
+    own = {table: _own(f.shown, common) for table, f in each.items()}
     return (
         {k: v for k, v in common.items() if v != _DEFAULTS[k]},
         {table: formats for table, formats in own.items() if formats},
         {table: f.questions for table, f in each.items() if f.questions},
     )
+
+
+def _own(shown: Mapping[str, str], common: Mapping[str, str]) -> dict[str, str]:
+    """What a table says beside the company; its thousands mark never without the decimal mark that goes with it."""
+    own = {k: v for k, v in shown.items() if k not in common and v != _DEFAULTS[k]}
+    return {"decimal": shown["decimal"], **own} if "thousands" in own and "decimal" in shown else own
 
 
 def _formats_of(feed: Feed, own: Mapping[str, ColumnFacts]) -> FeedFormats:

@@ -6,16 +6,18 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crm_methods.company.contracts import TABLES
-from crm_methods.company.recognise import Feed
+from crm_methods.company.presets import mapped_columns
+from crm_methods.company.recognise import Feed, Match
 
 _UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa1-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-_LONGEST_REMARK = 220
+_LONGEST_REMARK = 300
+_LONGEST_LIST = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +50,20 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def remark(text: str) -> str:
+def remark(text: str, longest: int = _LONGEST_REMARK) -> str:
     """Any text as the rest of a comment: one line, nothing that steers a terminal or ends the comment."""
     plain = _UNPRINTABLE.sub(" ", text)
-    return plain if len(plain) <= _LONGEST_REMARK else f"{plain[: _LONGEST_REMARK - 1]}…"
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+
+
+def unused_titles(feeds: Sequence[Feed]) -> dict[str, tuple[str, ...]]:
+    """By table the columns of its file that fill nothing; of a file that feeds several tables, with the first."""
+    used: dict[str, frozenset[str]] = {}
+    for feed in feeds:
+        used[feed.sample.label] = used.get(feed.sample.label, frozenset()) | feed.titles
+    first = {feed.sample.label: feed for feed in reversed(feeds)}
+    spare = {f.table: tuple(title for title in f.sample.columns if title not in used[label]) for label, f in first.items()}
+    return {table: titles for table, titles in spare.items() if titles}
 
 
 def render(draft: DraftText) -> str:
@@ -64,7 +76,11 @@ def render(draft: DraftText) -> str:
         *_top(draft, "margin_share", None),
         *([f"formats: {_flow(draft.formats)}"] if draft.formats else []),
         "tables:",
-        *(line for feed in draft.feeds for line in _table(feed, draft.table_formats.get(feed.table, {}))),
+        *(
+            line
+            for feed in draft.feeds
+            for line in _table(feed, draft.table_formats.get(feed.table, {}), unused_titles(draft.feeds).get(feed.table, ()))
+        ),
         *_unused(draft.unused),
     ]
     return "\n".join(lines) + "\n"
@@ -83,7 +99,7 @@ def _unused(unused: Mapping[str, str]) -> Iterable[str]:
         yield from (f"#   {remark(f'{label}: {why}')}" for label, why in unused.items())
 
 
-def _table(feed: Feed, formats: Mapping[str, str]) -> Iterable[str]:
+def _table(feed: Feed, formats: Mapping[str, str], spare: Sequence[str]) -> Iterable[str]:
     yield f"  {feed.table}:"
     yield from (f"    # ? {remark(question)}" for question in feed.questions)
     names = _names(feed) if feed.sample.place.get("header", True) is False else {}
@@ -94,12 +110,21 @@ def _table(feed: Feed, formats: Mapping[str, str]) -> Iterable[str]:
     if feed.preset is not None:
         yield f"    preset: {feed.preset}"
         yield from (f"    #   {remark(f'{ours}: {shown(m.title)}')}" for ours, m in feed.matches.items())
+        yield from _columns(replace(feed, matches=_overrides(feed, feed.preset)), names)
     else:
         yield from _columns(feed, names)
     for key, value in feed.extra.items():
-        yield from _block(key, value)
+        yield from _block(key, value, feed.remarks)
     if formats:
         yield f"    formats: {_flow(formats)}"
+    if spare:
+        yield f"    # {remark('columns not used: ' + ', '.join(spare), _LONGEST_LIST)}"
+
+
+def _overrides(feed: Feed, preset: str) -> dict[str, Match]:
+    """The columns that are to be taken otherwise than the preset would."""
+    own = mapped_columns(preset, feed.sample.columns)
+    return {ours: m for ours, m in feed.matches.items() if isinstance(own.get(ours, ""), str) and own.get(ours) != m.title}
 
 
 def shown(title: str | list[str]) -> str:
@@ -125,11 +150,13 @@ def _columns(feed: Feed, names: Mapping[str, str]) -> Iterable[str]:
         yield f"      {ours}: {_flow(title)}   # {remark(f'{match.sureness}: {match.why}')}"
 
 
-def _block(key: str, value: Any) -> Iterable[str]:
+def _block(key: str, value: Any, remarks: Mapping[str, str]) -> Iterable[str]:
     """A further key; words and lookups on lines of their own, since they grow long."""
     if isinstance(value, Mapping) and any(isinstance(v, Mapping | list) for v in value.values()):
         yield f"    {key}:"
-        yield from (f"      {ours}: {_flow(entry)}" for ours, entry in value.items())
+        for ours, entry in value.items():
+            said = remarks.get(f"{key}.{ours}")
+            yield f"      {ours}: {_flow(entry)}" + (f"   # {remark(said)}" if said else "")
     else:
         yield f"    {key}: {_flow(value)}"
 
@@ -150,5 +177,6 @@ def _flow(value: Any) -> str:
 
 
 _KEYS = frozenset(
-    "date timestamp decimal thousands encoding delimiter quote file key value unpivot lines closed_by answered_by".split()  # noqa: SIM905
+    "date timestamp decimal thousands encoding delimiter quote file sheet key value".split()  # noqa: SIM905
+    + "formats unpivot lines closed_by answered_by".split()  # noqa: SIM905
 ) | frozenset(c.name for t in TABLES.values() for c in t.columns)

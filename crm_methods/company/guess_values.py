@@ -123,13 +123,13 @@ def guess_moments(cells: Sequence[str]) -> Moments | None:
 
 
 def _needs_tail(date_format: str, tail: str) -> bool:
-    """Whether the time must be declared: intake adds plain times by itself, and to ISO dates the usual ones."""
-    return bool(tail) and (date_format, tail) not in _KNOWN_TAILS and tail not in {" %H:%M", " %H:%M:%S"}
+    """Whether the time must be declared: intake adds plain times by itself, and reads every ISO moment."""
+    iso = date_format == "%Y-%m-%d" and _ISO_TAIL.fullmatch(tail) is not None
+    return bool(tail) and not iso and tail not in {" %H:%M", " %H:%M:%S"}
 
 
-_KNOWN_TAILS = {
-    ("%Y-%m-%d", tail) for tail in ("T%H:%M:%S", "T%H:%M", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", "T%H:%M:%S.%fZ")
-}  # fmt: skip
+_ISO_TAIL = re.compile(r"[ T]%H:%M(:%S([.,]%f)?)?(Z| ?[+-]\d{2}:?\d{2})?")
+"""Times that intake reads behind an ISO date by itself, with any offset."""
 
 
 def read_date(cell: str, date_format: str) -> dt.date | None:

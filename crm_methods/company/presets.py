@@ -94,7 +94,8 @@ def expand(name: str, source: Source, columns: Sequence[str]) -> Source:
     """
     preset, prefixes = _preset(name)
     found = _titles(preset, prefixes, columns)
-    mapped = {ours: theirs for ours, theirs in found.items() if ours not in source.columns and ours not in source.constants}
+    replaced = {*source.columns, *source.constants, *({_key_of(preset)} if source.generate else ())}
+    mapped = {ours: theirs for ours, theirs in found.items() if ours not in replaced}
     given = {**mapped, **source.columns}
     there = {*given, *(title.lower() for title in columns)}  # intake finds columns of the canonical name by itself
     spoken = {ours: words for ours, words in _words(preset).items() if ours in there}
@@ -103,7 +104,7 @@ def expand(name: str, source: Source, columns: Sequence[str]) -> Source:
         update={
             "columns": given,
             "values": {**source.values, **{ours: {**words, **source.values.get(ours, {})} for ours, words in spoken.items()}},
-            "units": {**_units(preset, prefixes, mapped), **source.units},
+            "units": {**_units(preset, prefixes, given), **source.units},
             "constants": {**constants, **source.constants},
             "generate": source.generate or (None if preset.generate and _key_of(preset) in given else preset.generate),
         }
@@ -131,6 +132,19 @@ def mapped_columns(name: str, columns: Sequence[str]) -> dict[str, str | list[st
     """What a preset makes of a file's columns: canonical column → title, or the titles that are joined."""
     preset, prefixes = _preset(name)
     return _titles(preset, prefixes, columns)
+
+
+def known_words(name: str) -> dict[str, dict[str, str]]:
+    """The words that a preset translates, by canonical column."""
+    return _words(_preset(name)[0])
+
+
+def choices(name: str, column: str, columns: Sequence[str]) -> list[str]:
+    """All the titles of a file that a preset would take for a canonical column, the best first; joined ones left out."""
+    preset, prefixes = _preset(name)
+    alone = [choice for choice in preset.columns.get(column, []) if isinstance(choice, str)]
+    there = {fold(title): title for title in reversed(columns)}
+    return list(dict.fromkeys(there[s] for choice in alone for s in _spellings(choice, prefixes) if s in there))
 
 
 def fold(title: str) -> str:

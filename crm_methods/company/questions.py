@@ -50,6 +50,14 @@ _ASKED: tuple[Question, ...] = (
         "What do clients ask for?",
         ("interactions.topic|interactions.reason|process_events.topic",),
     ),
+    Question(
+        "client_base.request_count", "How many requests does a client make?", ("interactions.started_at|process_events.at",)
+    ),
+    Question(
+        "client_base.request_times",
+        "How long do requests take to solve?",
+        ("interactions.started_at", "interactions.resolved_at"),
+    ),
     Question("client_base.referrals", "Who brings other clients?", ("clients.acquired_via|clients.referred_by",)),
     Question("client_base.contacts", "Which channels carry the contacts, at what effort?", ("interactions.channel",)),
     Question(

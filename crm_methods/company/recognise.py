@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 from crm_methods.company.column_facts import ColumnFacts, facts_of
 from crm_methods.company.contracts import TABLES, Table
 from crm_methods.company.peek import Sample
-from crm_methods.company.presets import best_preset, fold, mapped_columns, table_of
+from crm_methods.company.presets import best_preset, choices, fold, mapped_columns, table_of
 from crm_methods.company.synonyms import Lexicon, lexicon
 
 Title = str | list[str]
 _LEAST = 0.5
 _LINKED = 0.5
+_MOST_SEVERAL = 40
 # What intake, a constant or the numbering of rows can stand in for, at a price in certainty.
 _EXCUSED: Mapping[str, Mapping[str, float]] = {
     "deals": {"deal_id": 1.0, "amount": 2.0},
@@ -41,7 +43,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feed:
-    """A canonical table filled from one sample. ``extra``: further keys of company.yml; ``questions``: what is to be decided."""
+    """A canonical table filled from one sample.
+
+    ``extra``: further keys of company.yml; ``remarks``: how sure an entry of them is, by ``key.column``; ``questions``: what is
+    to be decided.
+    """
 
     table: str
     sample: Sample
@@ -50,6 +56,14 @@ class Feed:
     preset: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def titles(self) -> frozenset[str]:
+        """Every title of the sample that fills something."""
+        own = [m.title if isinstance(m.title, list) else [m.title] for m in self.matches.values()]
+        spread = self.extra.get("reshape", {}).get("unpivot", ())
+        return frozenset([*(title for titles in own for title in titles), *spread])
 
     def title(self, column: str) -> str | None:
         """Title of the one column that fills a canonical column."""
@@ -133,11 +147,60 @@ def _candidates(sample: Sample, facts: Mapping[str, ColumnFacts]) -> list[Feed]:
     """The sample as each canonical table whose required columns it has; a preset that knows the file decides alone."""
     preset = best_preset(sample.columns) if sample.place.get("header", True) else None
     if preset is not None:
-        found = mapped_columns(preset, sample.columns)
-        matches = {ours: Match(theirs, "sure", f"by preset {preset}") for ours, theirs in found.items()}
-        return [Feed(table_of(preset), sample, matches, 100.0 + len(found), preset)]
+        return [_by_preset(preset, sample, facts)]
     words = lexicon()
     return [feed for name in words.columns if (feed := _as_table(TABLES[name], sample, facts, words)) is not None]
+
+
+def _by_preset(preset: str, sample: Sample, facts: Mapping[str, ColumnFacts]) -> Feed:
+    """The sample as its preset reads it; a column without any cell counts as not there, unless the table needs it."""
+    required = TABLES[table_of(preset)].required
+    filled = mapped_columns(preset, [title for title in sample.columns if facts[title].counts])
+    named = mapped_columns(preset, sample.columns)
+    found = {ours: filled.get(ours, theirs) for ours, theirs in named.items() if ours in filled or ours in required}
+    matches = {ours: Match(theirs, "sure", f"by preset {preset}") for ours, theirs in found.items()}
+    return Feed(table_of(preset), sample, matches, 100.0 + len(found), preset)
+
+
+_SEVERAL = re.compile(r"\w+(\s*[;,|]\s*\w+)+")
+
+
+def _of_several(facts: ColumnFacts) -> dict[str, int]:
+    """Cells that hold several ids, with their rows."""
+    return {c: n for c, n in facts.counts.items() if _SEVERAL.fullmatch(c) and any(map(str.isdigit, c))}
+
+
+def _of_one_client(feed: Feed, preset: str, clients: Feed | None, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> Feed:
+    """Where the preset's column holds several ids in a row: the column whose cells name one client, of the list if any."""
+    own, first = facts[feed.sample.label], feed.title("client_id")
+    several = _of_several(own[first]) if first is not None else {}
+    if first is None or not several:
+        return feed
+    listed = {fold(c) for ours in ("client_id", "name") for c in _cells(clients, ours, facts)}
+
+    def rows(title: str) -> int:
+        alone = ((c, n) for c, n in own[title].counts.items() if title != first or c not in several)
+        return sum(n for c, n in alone if not listed or fold(c) in listed)
+
+    best = max(choices(preset, "client_id", [title for title in own if own[title].counts]), key=rows)
+    told = f'columns.client_id: "{first}" holds several ids in {sum(several.values())} rows ("{min(several)[:40]}"); '
+    if best != first:
+        told += f'"{best}" is taken instead: does it name the same client?'
+        matches = {**feed.matches, "client_id": Match(best, "likely", f"it names one client in {rows(best)} rows")}
+        return replace(feed, matches=matches, questions=(*feed.questions, told))
+    if len(several) > _MOST_SEVERAL:
+        return replace(feed, questions=(*feed.questions, f"{told}which of them is it? Such rows become clients of their own"))
+    values = {**feed.extra.get("values", {}), "client_id": {c: re.split(r"\s*[;,|]", c)[0] for c in sorted(several)}}
+    return replace(
+        feed,
+        extra={**feed.extra, "values": values},
+        questions=(*feed.questions, f"{told}the first of them is taken: is it the one?"),
+    )
+
+
+def _cells(feed: Feed | None, ours: str, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> list[str]:
+    title = feed.title(ours) if feed is not None else None
+    return list(facts[feed.sample.label][title].counts) if feed is not None and title is not None else []
 
 
 def _as_table(table: Table, sample: Sample, facts: Mapping[str, ColumnFacts], words: Lexicon) -> Feed | None:
@@ -147,6 +210,7 @@ def _as_table(table: Table, sample: Sample, facts: Mapping[str, ColumnFacts], wo
             for column in table.columns
             for title in sample.columns
             if (likeness := words.likeness(table.name, column.name, title)) >= _LEAST and facts[title].fits(column)
+            if fold(title) not in {"id", "nr"} or column.name not in table.key or facts[title].is_unique
         ),
         key=lambda rank: (rank[1] not in table.required, -rank[0]),  # a name may be the identifier; the identifier comes first
     )
@@ -183,7 +247,19 @@ def _with_name(table: Table, matches: dict[str, Match], facts: Mapping[str, Colu
         title = str(matches[key].title)
         if facts[title].kind == "text" and max(map(len, facts[title].counts)) > 5:
             matches["name"] = Match(title, "likely", "the identifier is a name")
+    if table.name == "contact_persons":
+        matches |= _joined_name(matches, facts)
     return {c.name: matches[c.name] for c in table.columns if c.name in matches}
+
+
+def _joined_name(matches: Mapping[str, Match], facts: Mapping[str, ColumnFacts]) -> dict[str, Match]:
+    """A person's first and last name together, where they stand in two columns."""
+    parts, text = lexicon().name_parts, [title for title, f in facts.items() if f.kind == "text"]
+    first, last = (next((t for t in text if fold(t) in parts[part]), None) for part in ("first", "last"))
+    known = matches.get("name")
+    if first is None or last is None or (known is not None and known.title not in {first, last}):
+        return {}
+    return {"name": Match([first, last], "sure", "first and last name")}
 
 
 def _clients(candidates: Sequence[Feed], facts: Mapping[str, Mapping[str, ColumnFacts]]) -> Feed | None:
@@ -215,6 +291,8 @@ def _in_list(column: ColumnFacts, clients: Feed, facts: Mapping[str, Mapping[str
 def _linked(feed: Feed, clients: Feed | None, facts: Mapping[str, Mapping[str, ColumnFacts]]) -> Feed:
     """The feed with its client column checked against the list of clients, and replaced where another one fits it."""
     title = feed.title("client_id")
+    if feed.preset and feed.table != "clients":
+        return _of_one_client(feed, feed.preset, clients, facts)
     if clients is None or feed.sample is clients.sample or feed.preset or title is None:
         return feed
     own = facts[feed.sample.label]

@@ -37,6 +37,10 @@ class Synonyms(Settings):
     tables: dict[str, Names]
     words: dict[str, dict[str, list[str]]]
     activities: dict[str, list[str]]
+    name_parts: dict[str, list[str]]
+    refusals: list[str]
+    name_titles: list[str]
+    deleted: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Lexicon:
     generic: frozenset[str]
     words: Mapping[str, Mapping[str, str]]
     activities: Mapping[str, frozenset[str]]
+    name_parts: Mapping[str, frozenset[str]]
+    refusals: frozenset[str]
+    name_titles: frozenset[str]
+    deleted: frozenset[str]
 
     def likeness(self, table: str, column: str, title: str) -> float:
         """How well a title names a canonical column, 0–1: 1 for a name in the list, less for the later and the similar ones."""
@@ -92,6 +100,10 @@ def lexicon() -> Lexicon:
         frozenset(map(fold, read.generic)),
         {column: {fold(w): meant for meant, words in block.items() for w in words} for column, block in read.words.items()},
         {what: frozenset(map(fold, words)) for what, words in read.activities.items()},
+        {part: frozenset(map(fold, words)) for part, words in read.name_parts.items()},
+        frozenset(map(fold, read.refusals)),
+        frozenset(map(fold, read.name_titles)),
+        frozenset(map(fold, read.deleted)),
     )
 
 

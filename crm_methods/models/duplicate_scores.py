@@ -106,7 +106,8 @@ def _evidence(keys: pd.DataFrame, left: NDArray[np.int64], right: NDArray[np.int
         known = (one != "") & (other != "")
         found[f"{column}_same"], found[f"{column}_differs"] = known & (one == other), known & (one != other)
     numbers = keys["numbers"].to_numpy()
-    found["numbers_differ"] = numbers[left] != numbers[right]
+    # A client without a name has no numbers in it that could differ.
+    found["numbers_differ"] = ~np.isnan(found["alike"]) & (numbers[left] != numbers[right])
     found["tax_near"] = _one_character_off(keys["tax"].to_numpy(), left, right, found["tax_differs"])
     found["tax_differs"] = found["tax_differs"] & ~found["tax_near"]
     found["domain_same"] = found["domain_same"] & ~found["email_same"]

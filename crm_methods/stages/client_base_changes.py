@@ -11,7 +11,7 @@ import pandas as pd
 from crm_methods import formats
 from crm_methods.company.periods import current_period, previous_period
 from crm_methods.company.settings import Company
-from crm_methods.models.share_changes import CHANGE, SHARE, share_changes
+from crm_methods.models.share_changes import CHANGE, SHARE, is_clear, share_changes
 from crm_methods.stages.client_base import within
 
 NO_CLEAR_CHANGE = "no clear change"
@@ -43,7 +43,7 @@ def changes_by_value(rows: nw.LazyFrame[Any], about: str, counted: str, by: Sequ
     -------
     pandas.DataFrame
         One row per ``by`` and value, as of ``share_changes``, with ``about``; ``total`` is named as ``counted``, and
-        ``share_previous`` is ``previous_share``.
+        ``share_previous`` is ``previous_share``. ``q_value`` is that among the rows of the same ``by``.
     """
     named = rows.with_columns(name=nw.col(about)).filter(~nw.col("name").is_null())
     found = share_changes(named, by=by).rename(columns={"total": counted, "share_previous": "previous_share"})
@@ -58,17 +58,21 @@ def readable_changes(changes: pd.DataFrame, counted: str) -> pd.DataFrame:
 
 
 def changes_in_points(table: pd.DataFrame, prefix: str = "") -> list[str]:
-    """The change of each row as text, from its columns ``change``, ``low_change`` and ``high_change`` (0–1)."""
-    return [change_in_points(*row) for row in table[[f"{prefix}{name}" for name in CHANGE]].to_numpy()]
+    """The change of each row as text, from its columns ``change``, ``low_change``, ``high_change`` (0–1) and ``q_value``."""
+    rows = table[[f"{prefix}{name}" for name in CHANGE]].to_numpy()
+    return [change_in_points(*row, clear=bool(c)) for row, c in zip(rows, is_clear(table, prefix), strict=True)]
 
 
-def change_in_points(change: float, low: float, high: float) -> str:
-    """A change of a share as text: its points with their interval, or that it is not clear."""
+def change_in_points(change: float, low: float, high: float, *, clear: bool = True) -> str:
+    """A change of a share as text: its points with their interval, or that it is not clear.
+
+    ``clear`` is False where the change is not clear among all those it was looked at with.
+    """
     if pd.isna(change):
         return formats.NOTHING
     if pd.isna(low) or pd.isna(high):
         return f"{_points(change)} (no interval)"
-    return NO_CLEAR_CHANGE if low <= 0 <= high else f"{_points(change)} ({formats.interval(low, high, _points)})"
+    return NO_CLEAR_CHANGE if low <= 0 <= high or not clear else f"{_points(change)} ({formats.interval(low, high, _points)})"
 
 
 def change_in_words(change: float, low: float, high: float) -> str:

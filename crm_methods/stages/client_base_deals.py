@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
@@ -16,8 +16,8 @@ from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number
 from crm_methods.models import rates
-from crm_methods.models.heterogeneity import MIN_DECIDED, Spread, spread_between_clients, spread_of_win_rates
-from crm_methods.models.share_changes import CHANGE, SHARE, share_changes
+from crm_methods.models.heterogeneity import MIN_DECIDED, SIGNIFICANT, Spread, spread_between_clients, spread_of_win_rates
+from crm_methods.models.share_changes import CHANGE, JUDGED, SHARE, judged_together, share_changes
 from crm_methods.stages.client_base_changes import (
     LABELS,
     change_in_words,
@@ -41,6 +41,8 @@ _NAMED = ("loss_reason", "competitor")
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class WonAndLost(Answer):
     """Win rates: ``groups`` has one row per group, ``spread`` one per comparison; ``finding`` is the result in short.
+
+    The p-values of ``spreads`` and ``spread`` are Holm's over the comparisons shown together.
 
     ``groups``: ``by``, ``group``, ``decided``, ``won``, ``clients``, ``win_share``, ``low_share``, ``high_share`` (0–1).
     """
@@ -129,11 +131,13 @@ def won_and_lost(data: Canonical, settings: Company, deals: nw.LazyFrame[Any]) -
     groups = pd.concat([_win_rates(now, by) for by in (None, *GROUPED_BY)], ignore_index=True)
     between_groups = [spread_of_win_rates(_cells(now, by), by, settings.seed) for by in GROUPED_BY]
     between_clients = spread_between_clients(_cells(now, "client_id"), settings.seed)
-    spreads = tuple(spread for spread in (*between_groups, between_clients) if spread is not None)
+    spreads = _shown_together([spread for spread in (*between_groups, between_clients) if spread is not None])
+    apart = {spread.by: _clearly_apart(now, spread.by) for spread in spreads if spread.is_real and spread.by in GROUPED_BY}
+    said = [_spread_sentence(spread, apart.get(spread.by, ""), len(spreads)) for spread in spreads]
     overall = _overall_sentence(groups.iloc[0], share_changes(deals), settings)
     shown = groups[groups["decided"] > 0].groupby("by", sort=False).head(SHOWN_GROUPS)
     return WonAndLost(
-        sentence=" ".join([overall, *[_spread_sentence(s, groups) for s in spreads], _pipeline_sentence(data, settings)]).strip(),
+        sentence=" ".join([overall, *said, _pipeline_sentence(data, settings)]).strip(),
         table=shown.reset_index(drop=True),
         caption=f"Won per decided deal, {current_period(settings).label}; 95% intervals clustered by client",
         labels={"win_share": "Win rate", "low_share": "From", "high_share": "To"},
@@ -191,6 +195,7 @@ def loss_reasons(data: Canonical, settings: Company, deals: nw.LazyFrame[Any]) -
         helps = ("deals.loss_reason", "deals.competitor")
         return Unanswered("client_base.won_and_lost", "no lost deal names its reason or the competitor.", helps)
     reasons = pd.concat([_named_shares(lost, kind, by) for by in (None, *GROUPED_BY) for kind in kinds], ignore_index=True)
+    reasons = judged_together(reasons, within=("by",))
     whole = reasons[reasons["by"] == ALL]
     if not whole["lost_deals"].sum():
         return Unanswered("client_base.won_and_lost", "no deal lost in the period names its reason or the competitor.")
@@ -198,7 +203,8 @@ def loss_reasons(data: Canonical, settings: Company, deals: nw.LazyFrame[Any]) -
     return LossReasons(
         sentence=_reasons_sentence(whole, lost, kinds, settings),
         table=readable_changes(shown, "lost_deals"),
-        caption=f"Share of the lost deals that name it, {current_period(settings).label}; intervals clustered by client",
+        caption=f"Share of the lost deals that name it, {current_period(settings).label}; intervals clustered by client,"
+        " changes corrected for the number of comparisons",
         labels=dict(LABELS),
         reasons=reasons,
     )
@@ -240,7 +246,7 @@ def _named_shares(lost: nw.LazyFrame[Any], about: str, by: str | None) -> pd.Dat
     """What lost deals name, as shares of those that name something, with the change against the period before."""
     found = changes_by_value(_grouped(lost, by), about, "lost_deals", by=("group",))
     found = found.assign(by=by or ALL).astype({"lost_deals": "int64"})
-    return found[["by", "group", "about", "name", "lost_deals", "clients", *SHARE, "previous_share", *CHANGE]]
+    return found[["by", "group", "about", "name", "lost_deals", "clients", *SHARE, "previous_share", *CHANGE, *JUDGED]]
 
 
 def _most_named(lost: nw.LazyFrame[Any], about: str, by: str | None) -> pd.Series[Any]:
@@ -271,23 +277,47 @@ def _overall_sentence(whole: pd.Series[Any], changes: pd.DataFrame, settings: Co
     return f"{text}. In the period before it was {before}: {change_in_words(*won[list(CHANGE)].iloc[0])}."
 
 
-def _spread_sentence(spread: Spread, groups: pd.DataFrame) -> str:
+def _shown_together(spreads: list[Spread]) -> tuple[Spread, ...]:
+    """The comparisons with Holm's p-values, so that one of them all raises a false alarm in one case of twenty."""
+    largest, adjusted = 0.0, {}
+    for rank, spread in enumerate(sorted(spreads, key=lambda spread: spread.p_value)):
+        largest = max(largest, min(1.0, (len(spreads) - rank) * spread.p_value))
+        adjusted[spread.by] = largest
+    return tuple(replace(spread, p_value=adjusted[spread.by]) for spread in spreads)
+
+
+def _clearly_apart(now: nw.LazyFrame[Any], by: str) -> str:
+    """The two groups that lie furthest apart beyond doubt: their intervals, widened for all the groups, do not touch."""
+    per_client = rates.sums_by_client(_grouped(now, by), "won", by=("group",))
+    known = rates.shares_by(per_client, by=("group",)).query("trials >= @MIN_DECIDED and group != @UNKNOWN")
+    if len(known) < 2:
+        return ""
+    wide = rates.shares_by(per_client, by=("group",), confidence=1 - SIGNIFICANT / len(known))
+    wide = wide[wide["group"].isin(known["group"])].dropna(subset=["low_share", "high_share"]).sort_values("group")
+    if len(wide) < 2:
+        return ""
+    worst, best = wide.loc[wide["high_share"].idxmin()], wide.loc[wide["low_share"].idxmax()]
+    if best["low_share"] <= worst["high_share"]:
+        return ""
+    ends = [f"“{row['group']}” ({formats.share(row['share'])})" for row in (worst, best)]
+    return f"; clearly apart are {formats.join(ends)}"
+
+
+def _spread_sentence(spread: Spread, apart: str, tests: int) -> str:
     seen, chance = (formats.number(100 * value, 1) for value in (spread.observed, spread.by_chance))
     p_value = f"p = {spread.p_value:.2f}" if spread.p_value >= 0.01 else "p < 0.01"
+    corrected = f", corrected for {tests} comparisons" if tests > 1 else ""
     counted = formats.plural(spread.groups, spread.by, "industries" if spread.by == "industry" else None)
     compared = f"{counted} with {MIN_DECIDED} or more decided deals"
     text = (
         f"The win rates of {compared} vary by {seen} percentage points (standard deviation), where chance alone would give"
-        f" {chance} ({p_value})"
+        f" {chance} ({p_value}{corrected})"
     )
-    if not spread.is_real:
-        return f"{text}: the differences are no larger than chance."
-    rows = groups[(groups["by"] == spread.by) & (groups["decided"] >= MIN_DECIDED) & (groups["group"] != UNKNOWN)]
-    if rows.empty:
-        return f"{text}: they differ by more than chance."
-    best, worst = rows.loc[rows["win_share"].idxmax()], rows.loc[rows["win_share"].idxmin()]
-    ends = [f"{formats.share(row['win_share'])} in “{row['group']}”" for row in (worst, best)]
-    return f"{text}: they differ by more than chance, from {ends[0]} to {ends[1]}."
+    if spread.is_real:
+        return f"{text}: they differ by more than chance{apart}."
+    if spread.observed > spread.by_chance:
+        return f"{text}: they are not proven to differ by more than chance."
+    return f"{text}: the differences are no larger than chance."
 
 
 def _finding(spreads: tuple[Spread, ...]) -> str:
@@ -297,7 +327,10 @@ def _finding(spreads: tuple[Spread, ...]) -> str:
     real = [f"by {s.by}" for s in groups if s.is_real]
     if real:
         return f"Win rates differ {formats.join(real)} by more than chance."
-    return f"Win rates differ {formats.join([f'by {s.by}' for s in groups])} no more than chance."
+    compared = formats.join([f"by {s.by}" for s in groups])
+    if any(s.observed > s.by_chance for s in groups):
+        return f"Win rates are not proven to differ {compared} by more than chance."
+    return f"Win rates differ {compared} no more than chance."
 
 
 def _pipeline_sentence(data: Canonical, settings: Company) -> str:

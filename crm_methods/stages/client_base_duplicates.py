@@ -18,7 +18,7 @@ from crm_methods.models.duplicate_entities import repetitions
 from crm_methods.models.duplicate_scores import scored_pairs
 
 MAX_COMPARED = 300_000
-"""Of a larger base the clients with the most revenue are compared."""
+"""Of more clients with something known to tell them apart, those with the most revenue are compared."""
 _TOLD_APART_BY = ("tax_id", "phone", "email", "address")
 _DECISION = ("client_id", "into", "decision", "decided_by")
 _SHOWN_OF_BOTH = ("name", "tax_id", "phone", "revenue_total")
@@ -60,7 +60,7 @@ def duplicates(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) -> 
     Duplicates
         ``table`` has a row per candidate with both names.
     """
-    clients, everybody = _clients(data, facts)
+    clients, known, everybody = _clients(data, facts)
     decided = decisions(data)
     keys = match_keys(clients)
     compared = comparisons(keys)
@@ -68,14 +68,14 @@ def duplicates(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) -> 
     pairs = repetitions(scored_pairs(keys, compared), tax, revenue, _apart(data, decided))
     concerned = clients[clients["client_id"].isin({*pairs["client_id"], *pairs["duplicate_of"]})].reset_index(drop=True)
     said = (
-        _found_sentence(keys, pairs, settings), _left_out_sentence(len(clients), everybody),
+        _found_sentence(keys, pairs, everybody, settings), _left_out_sentence(len(clients), known),
         _common_sentence(compared.too_common), _decided_sentence(decided),
     )  # fmt: skip
     return Duplicates(
         sentence=" ".join(part for part in said if part),
         table=_table(pairs, concerned),
         caption=f"Clients that look like a repetition of another, with their revenue of all time ({settings.currency})",
-        labels={"name": "Looks like", "client_id": "Its id", "duplicate_of": "Id of that one", "score": "How sure, 0–1"},
+        labels={"name": "Looks like", "client_id": "Its id", "duplicate_of": "Id of that one", "score": "Score, 0–1"},
         pairs=pairs,
         clients=concerned,
         decided=decided,
@@ -120,15 +120,16 @@ def decisions(data: Canonical) -> pd.DataFrame:
     return found.astype(object).sort_values(["client_id", "into"], ignore_index=True)
 
 
-def _clients(data: Canonical, facts: nw.LazyFrame[Any]) -> tuple[pd.DataFrame, int]:
-    """The clients that are compared, by id, with what tells them apart; and how many there are in all."""
-    known = facts.select("client_id", "name", "revenue_total").join(
+def _clients(data: Canonical, facts: nw.LazyFrame[Any]) -> tuple[pd.DataFrame, int, int]:
+    """The clients that are compared, by id; of how many anything is known to tell them apart; how many there are in all."""
+    listed = facts.select("client_id", "name", "revenue_total").join(
         data.scan("clients").select("client_id", *_TOLD_APART_BY), on="client_id", how="left"
     )
-    everybody = int(collect(known.select(nw.len().alias("n")))["n"].iloc[0])
+    known = listed.filter(~nw.coalesce("name", *_TOLD_APART_BY).is_null())
+    n_known, n_listed = (int(collect(frame.select(nw.len().alias("n")))["n"].iloc[0]) for frame in (known, listed))
     largest = known.sort("revenue_total", "client_id", descending=[True, False]).head(MAX_COMPARED)
     clients = collect(largest, max_rows=MAX_COMPARED).sort_values("client_id", ignore_index=True)
-    return clients.astype({"client_id": object, "revenue_total": float}), everybody
+    return clients.astype({"client_id": object, "revenue_total": float}), n_known, n_listed
 
 
 def _apart(data: Canonical, decided: pd.DataFrame) -> list[tuple[str, str]]:
@@ -159,7 +160,7 @@ def _table(pairs: pd.DataFrame, clients: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["revenue", "client_id"], ascending=[False, True], ignore_index=True)
 
 
-def _found_sentence(keys: pd.DataFrame, pairs: pd.DataFrame, settings: Company) -> str:
+def _found_sentence(keys: pd.DataFrame, pairs: pd.DataFrame, everybody: int, settings: Company) -> str:
     compared = int((keys[list(SHARED)] != "").any(axis=1).sum())
     if not compared:
         return "Duplicates can't be found: neither names nor tax numbers, phones, e-mails or addresses are known."
@@ -168,18 +169,21 @@ def _found_sentence(keys: pd.DataFrame, pairs: pd.DataFrame, settings: Company) 
         return f"Of {known} with a name or anything else to tell them apart none looks like a repetition of another."
     one, revenue = len(pairs) == 1, formats.money(pairs["revenue_total"].sum(), settings.currency)
     return (
-        f"{formats.plural(len(pairs), 'client')} of {formats.number(len(keys))} {'looks' if one else 'look'} like a repetition"
+        f"{formats.plural(len(pairs), 'client')} of {formats.number(everybody)} {'looks' if one else 'look'} like a repetition"
         f" of another, with {revenue} of revenue in all; until somebody decides,"
         f" {'it counts as a client of its' if one else 'they count as clients of their'} own everywhere."
     )
 
 
-def _left_out_sentence(compared: int, everybody: int) -> str:
-    if compared == everybody:
+def _left_out_sentence(compared: int, known: int) -> str:
+    if compared == known:
         return ""
-    left = everybody - compared
+    left = known - compared
     others = f"{formats.plural(left, 'other client')} {'was' if left == 1 else 'were'} not"
-    return f"The {formats.plural(compared, 'client')} with the most revenue were compared, {others}."
+    return (
+        f"Of those with anything known to tell them apart, the {formats.plural(compared, 'client')} with the most revenue were"
+        f" compared, {others}."
+    )
 
 
 def _common_sentence(too_common: pd.DataFrame) -> str:

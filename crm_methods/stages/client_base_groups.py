@@ -16,7 +16,7 @@ from crm_methods.company.client_units import ends_and_circles, owners
 from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
-from crm_methods.engine import collect
+from crm_methods.engine import as_float, collect
 from crm_methods.models.name_matching import own_domain, read_name
 from crm_methods.stages.client_base_duplicates import Duplicates
 
@@ -27,7 +27,8 @@ MOST_OF_A_STEM = 10
 """A beginning of names that more clients share is a word of the trade, not a name."""
 _SHORTEST_STEM = 5
 _MAX_SHOWN = 20
-_MAX_CLIENTS = 2_000_000
+MAX_CLIENTS = 2_000_000
+"""Of a larger base the clients with a name, an owner or an e-mail are looked at, those with the most revenue first."""
 _OWNED = "parent_id"
 
 
@@ -68,14 +69,14 @@ def groups(data: Canonical, settings: Company, facts: nw.LazyFrame[Any], duplica
     Groups
         ``table``: the largest groups, known ones first.
     """
-    clients = collect(data.scan("clients").select("client_id", "name", "parent_id", "email"), max_rows=_MAX_CLIENTS)
+    clients, left_out = _clients(data, facts)
     known, circles = _known_members(data, settings, clients)
     members = pd.concat([known, proposed_members(clients, known, duplicates.pairs)], ignore_index=True)
     listed = _described(data, settings, facts, clients, members)
     top = [_top_share(data, facts, counted) for counted in (known.iloc[:0], known)]
     period = current_period(settings).label
     return Groups(
-        sentence=_sentence(listed, circles, top, settings, period),
+        sentence=_sentence(listed, circles, top, settings, period) + _left_out_sentence(len(clients), left_out),
         table=listed.head(_MAX_SHOWN)[["name", "known_by", "clients", "revenue", "revenue_share"]].rename(
             columns={"name": "client"}
         ),
@@ -124,21 +125,40 @@ def proposed_members(clients: pd.DataFrame, known: pd.DataFrame, repeated: pd.Da
     return named[["group_id", "known_by", "client_id"]].sort_values(["group_id", "known_by", "client_id"], ignore_index=True)
 
 
+def _clients(data: Canonical, facts: nw.LazyFrame[Any]) -> tuple[pd.DataFrame, int]:
+    """The clients that are looked at, with what may tie them to others, and how many are left out."""
+    listed = data.scan("clients").select("client_id", "name", "parent_id", "email")
+    everybody = int(collect(listed.select(nw.len().alias("n")))["n"].iloc[0])
+    if everybody > MAX_CLIENTS:
+        tied = nw.coalesce("name", "parent_id", "email").is_null()
+        revenue = facts.select("client_id", "revenue_total")
+        ranked = listed.with_columns(untied=nw.when(tied).then(nw.lit(1)).otherwise(nw.lit(0)))
+        ranked = ranked.join(revenue, on="client_id", how="left").with_columns(
+            revenue_total=as_float("revenue_total").fill_null(0)
+        )
+        ranked = ranked.sort("untied", "revenue_total", "client_id", descending=[False, True, False])
+        listed = ranked.head(MAX_CLIENTS).select("client_id", "name", "parent_id", "email")
+    clients = collect(listed, max_rows=MAX_CLIENTS)
+    return clients, everybody - len(clients)
+
+
 def _known_members(data: Canonical, settings: Company, clients: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
     """A row per client of a known group, and the clients that own each other in a circle."""
     circles: list[list[str]] = []
     if settings.unit == "group":
-        scanned = data.members.select("client_id", "unit_id", "how")
-        rows = collect(scanned, max_rows=_MAX_CLIENTS).astype(object)
-        joined = set(rows.loc[rows["how"] == "group", "unit_id"])
-        of = rows[rows["unit_id"].isin(joined)].rename(columns={"unit_id": "group_id"})
+        joined = data.members.filter(nw.col("how") == "group").select("unit_id").unique()
+        members = data.members.select("client_id", "unit_id").join(joined, on="unit_id", how="inner")
+        if len(clients) == MAX_CLIENTS:
+            looked_at = data.engine.frame(clients[["client_id"]].rename(columns={"client_id": "unit_id"}))
+            members = members.join(looked_at, on="unit_id", how="inner")
+        of = collect(members).astype(object).rename(columns={"unit_id": "group_id"})
     else:
         ends, circles = ends_and_circles(owners(clients))
         of = pd.DataFrame({"client_id": list(ends), "group_id": list(ends.values())}, dtype=object)
         heads = pd.Series(sorted(set(ends.values()) & set(clients["client_id"])), dtype=object)
         of = pd.concat([of, pd.DataFrame({"client_id": heads, "group_id": heads})], ignore_index=True)
-    members = of.assign(known_by=_OWNED)[["group_id", "known_by", "client_id"]]
-    return members.sort_values(["group_id", "client_id"], ignore_index=True), circles
+    listed = of.assign(known_by=_OWNED)[["group_id", "known_by", "client_id"]]
+    return listed.sort_values(["group_id", "client_id"], ignore_index=True), circles
 
 
 def _stem(words: Sequence[str], length: int) -> str:
@@ -174,7 +194,7 @@ def _described(
     revenue = pd.DataFrame(columns=[*keys, "revenue"])
     if len(counted):
         summed = data.engine.frame(counted).join(facts.select("client_id", "revenue"), on="client_id", how="inner")
-        revenue = collect(summed.group_by(*keys).agg(nw.col("revenue").sum()), max_rows=_MAX_CLIENTS)
+        revenue = collect(summed.group_by(*keys).agg(nw.col("revenue").sum()), max_rows=len(counted))
     listed = (
         members.groupby(keys)
         .size()
@@ -223,6 +243,13 @@ def _sentence(listed: pd.DataFrame, circles: list[list[str]], top: Sequence[floa
             " a person to look at, by a shared e-mail domain or beginning of name."
         )
     return text.strip()
+
+
+def _left_out_sentence(looked_at: int, left_out: int) -> str:
+    if not left_out:
+        return ""
+    others = f"{formats.plural(left_out, 'other client')} {'was' if left_out == 1 else 'were'} not"
+    return f" Only the {formats.plural(looked_at, 'client')} with the most revenue were looked at, {others}."
 
 
 def _concentration(top: Sequence[float | None], settings: Company) -> str:

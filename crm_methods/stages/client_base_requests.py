@@ -16,9 +16,9 @@ from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import collect
 from crm_methods.models import rates
-from crm_methods.models.durations import median_time
+from crm_methods.models.durations import MIN_CLIENTS, median_time
 from crm_methods.models.rates import ClientSums
-from crm_methods.models.share_changes import CHANGE, is_clear
+from crm_methods.models.share_changes import CHANGE, is_clear, judged_together
 from crm_methods.stages.client_base_changes import (
     LABELS,
     change_in_words,
@@ -102,7 +102,8 @@ def topics(data: Canonical, settings: Company, requests: nw.LazyFrame[Any]) -> T
     Returns
     -------
     Topics
-        Shares are of the requests that name a topic (a reason), with intervals clustered by client.
+        Shares are of the requests that name a topic (a reason), with intervals clustered by client. Which changes are
+        clear is corrected for the number of topics and reasons compared.
     """
     counts = collect(
         requests.group_by("now").agg(requests=nw.len(), topic=nw.col("topic").count(), reason=nw.col("reason").count())
@@ -110,20 +111,22 @@ def topics(data: Canonical, settings: Company, requests: nw.LazyFrame[Any]) -> T
     if 1 not in counts.index:
         return Unanswered("client_base.requests", f"no request is recorded from {current_period(settings).label}.")
     changes = pd.concat([changes_by_value(requests, about, "requests") for about in ABOUT], ignore_index=True)
+    changes = judged_together(changes)
     shown = changes[changes["requests"] > 0].groupby("about", sort=False).head(SHOWN_TOPICS)
     if shown.empty:
         return Unanswered("client_base.requests", "no request of the period names its topic or reason.")
     return Topics(
         sentence=f"{_topics_sentence(changes, counts)} {_changed_topics(changes)}",
         table=readable_changes(shown, "requests"),
-        caption=f"What requests of {current_period(settings).label} are about, as shares of those that name it",
+        caption=f"What requests of {current_period(settings).label} are about, as shares of those that name it; changes"
+        " corrected for the number of comparisons",
         labels=dict(LABELS),
         changes=changes[["about", "name", *[name for name in changes.columns if name not in {"about", "name"}]]],
         finding=f"{_first_topic(changes, counts)} {_changed_topics(changes)}",
     )
 
 
-@answers("client_base.requests")
+@answers("client_base.request_count")
 def requests_per_client(
     data: Canonical, settings: Company, facts: nw.LazyFrame[Any], requests: nw.LazyFrame[Any]
 ) -> RequestsPerClient | Unanswered:
@@ -138,7 +141,7 @@ def requests_per_client(
         placed = placed.filter((nw.col("requests") > 0) | (nw.col("deals_won") > 0) | in_touch.fill_null(False))
     distribution = collect(placed.group_by("requests").agg(clients=nw.len())).sort_values("requests", ignore_index=True)
     if not distribution["requests"].any():
-        return Unanswered("client_base.requests", f"no request is recorded from {current_period(settings).label}.")
+        return Unanswered("client_base.request_count", f"no request is recorded from {current_period(settings).label}.")
     columns = ["client_id", "name", "requests", "revenue"]
     ranked = placed.filter(nw.col("requests") > 0).with_columns(falling=-nw.col("requests"))
     top = collect(ranked.sort("falling", "client_id").head(TOP_CLIENTS), columns)
@@ -158,33 +161,36 @@ def requests_per_client(
     )
 
 
-@answers("client_base.requests")
+@answers("client_base.request_times")
 def time_to_solve(data: Canonical, settings: Company, requests: nw.LazyFrame[Any]) -> TimeToSolve | Unanswered:
     """Days from a request to its solution (Kaplan–Meier, open ones counted as far as they got), by kind.
 
     Kinds of request of which no solution is ever recorded are left out: they are not solved in this sense. The share
     solved within some days is of the requests begun at least so many days before the end of the as-of day. Elapsed days,
-    nights and weekends included.
+    nights and weekends included; where most solutions have no time of day, whole calendar days. A request solved on the
+    day it began, at an hour that is not recorded or before its beginning, took 0 days.
     """
     rows = requests.filter(nw.col("now") == 1).with_columns(kind=nw.col("kind").fill_null("not recorded"))
     solved_kinds = collect(rows.filter(~nw.col("resolved_at").is_null()).select("kind").unique())["kind"].tolist()
     if not solved_kinds:
         reason = "no request of the period has a time of solution."
         return Unanswered(
-            "client_base.requests", f"how long requests take is not known, since {reason}", ("interactions.resolved_at",)
+            "client_base.request_times", f"how long requests take is not known, since {reason}", ("interactions.resolved_at",)
         )
     columns = ["client_id", "kind", "started_at", "resolved_at"]
     latest = rows.filter(nw.col("kind").is_in(solved_kinds)).sort("started_at", "request_id", descending=[True, False])
-    cases = _timed(collect(latest.head(MAX_TIMED), columns), settings)
+    found = collect(latest.head(MAX_TIMED), columns)
+    by_day = _without_time_of_day(found["resolved_at"])
+    cases = _timed(found, settings, by_day=by_day)
     timed = cases[cases["days"] >= 0]
     groups = [(ALL, timed), *((str(kind), own) for kind, own in timed.groupby("kind"))]
     times = pd.DataFrame([_time_row(name, own, settings.seed) for name, own in groups[: 1 if len(groups) == 2 else None]])
     shown = ["kind", "requests", "still_open", "median_days", "low_days", "high_days"]
     return TimeToSolve(
-        sentence=_time_sentence(times.iloc[0], len(cases) - len(timed), at_limit=len(cases) == MAX_TIMED),
+        sentence=_time_sentence(times.iloc[0], len(cases) - len(timed), by_day=by_day, at_limit=len(cases) == MAX_TIMED),
         table=times[[*shown, *[f"within_{days}_share" for days in WITHIN_DAYS]]],
-        caption=f"Days from request to solution, {current_period(settings).label}: median by Kaplan and Meier with its"
-        " 95% interval, and the share solved in time",
+        caption=f"{'Calendar days' if by_day else 'Days'} from request to solution, {current_period(settings).label}: median by"
+        " Kaplan and Meier with its 95% interval, and the share solved in time",
         labels={
             "median_days": "Median days", "low_days": "From", "high_days": "To", "still_open": "Open",
             **{f"within_{days}_share": f"Within {formats.plural(days, 'day')}" for days in WITHIN_DAYS},
@@ -208,13 +214,26 @@ def _no_time() -> nw.Expr:
     return nw.when(nw.lit(False)).then(nw.col("at"))
 
 
-def _timed(cases: pd.DataFrame, settings: Company) -> pd.DataFrame:
-    """Requests with the days they took (or have waited, to the end of the as-of day), and whether they were solved."""
+def _without_time_of_day(moments: pd.Series[Any]) -> bool:
+    """Whether most of the moments are midnights: days written into a column for moments."""
+    known = pd.to_datetime(moments.dropna())
+    return len(known) > 0 and bool((known == known.dt.normalize()).mean() > 0.5)
+
+
+def _timed(cases: pd.DataFrame, settings: Company, *, by_day: bool) -> pd.DataFrame:
+    """Requests with the days they took (or have waited, to the end of the as-of day), and whether they were solved.
+
+    By day these are differences of calendar days. Below 0 is only what was solved on an earlier day than it began.
+    """
     end = pd.Timestamp(settings.as_of) + pd.Timedelta(days=1)
     started, ended = pd.to_datetime(cases["started_at"]), pd.to_datetime(cases["resolved_at"])
-    solved = ended.notna() & (ended <= end)
+    solved = ended.notna() & (ended < end)
+    same_day = solved & (ended.dt.normalize() == started.dt.normalize())
+    if by_day:
+        started, ended, end = started.dt.normalize(), ended.dt.normalize(), pd.Timestamp(settings.as_of)
     days = (ended.where(solved, end) - started).dt.total_seconds() / _SECONDS_PER_DAY
-    return cases.assign(days=days, solved=solved, age=(end - started).dt.total_seconds() / _SECONDS_PER_DAY)
+    age = (end - started).dt.total_seconds() / _SECONDS_PER_DAY
+    return cases.assign(days=days.mask(same_day & (days < 0), 0.0), solved=solved, age=age)
 
 
 def _time_row(kind: str, cases: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -273,7 +292,8 @@ def _changed_topics(changes: pd.DataFrame) -> str:
         return "No share shows a clear change against the period before."
     words = [f"“{row['name']}” {change_in_words(*(row[name] for name in CHANGE))}" for row in clear.head(3).to_dict("records")]
     more = f" (and {formats.number(len(clear) - 3)} more in the table)" if len(clear) > 3 else ""
-    return f"Clear changes against the period before: {formats.join(words)}{more}."
+    corrected = ", corrected for the number of comparisons" if int(changes["q_value"].notna().sum()) > 1 else ""
+    return f"Clear changes against the period before{corrected}: {formats.join(words)}{more}."
 
 
 def _per_client_sentence(distribution: pd.DataFrame, top_share: float, names: int) -> str:
@@ -297,22 +317,28 @@ def _per_client_sentence(distribution: pd.DataFrame, top_share: float, names: in
     return text
 
 
-def _time_sentence(whole: pd.Series[Any], impossible: int, *, at_limit: bool) -> str:
+def _time_sentence(whole: pd.Series[Any], impossible: int, *, by_day: bool, at_limit: bool) -> str:
     open_ones = int(whole["still_open"])
     of_all, are = formats.plural(whole["requests"], "request"), "is" if open_ones == 1 else "are"
     waiting = f"{formats.number(open_ones)} of {of_all} {are} open" if open_ones else "none is open"
     if pd.isna(whole["median_days"]):
         text = f"Fewer than half of the requests are known to be solved; {waiting}"
     else:
-        unit, size = ("hours", 24) if whole["median_days"] < 2 else ("days", 1)
+        unit, size = ("hours", 24) if whole["median_days"] < 2 and not by_day else ("days", 1)
         ends = (whole["low_days"] * size, whole["high_days"] * size)
-        span = in_brackets(*ends, lambda v: formats.number(v, 1 if v < 10 else 0), "95% interval ")
+        span = in_brackets(*ends, lambda v: formats.number(v, 1 if v < 10 and not by_day else 0), "95% interval ")
+        if whole["clients"] < MIN_CLIENTS:
+            span = f" (of {formats.plural(whole['clients'], 'client')}: too few to say how sure that is)"
         middle = size * whole["median_days"]
-        text = f"Half of the requests are solved within {formats.number(middle, 1 if middle < 10 else 0)} {unit}{span}; {waiting}"
+        within = f"within {formats.number(middle, 1 if middle < 10 else 0)} {unit}"
+        if by_day:
+            within = f"within {formats.plural(middle, 'calendar day')}" if middle else "on the day they were made"
+        text = f"Half of the requests are solved {within}{span}; {waiting}"
     shares = [
         f"{_share(whole[f'within_{days}_share'])} within {formats.plural(days, 'day')}"
         for days in WITHIN_DAYS if not pd.isna(whole[f"within_{days}_share"])
     ]  # fmt: skip
     text += f". Of those that have had the time, {formats.join(shares)} were solved." if shares else "."
-    text += f" Left out: {formats.plural(impossible, 'request')} solved before it began." if impossible else ""
+    text += " Most solutions carry no time of day, so whole calendar days are counted." if by_day else ""
+    text += f" Left out: {formats.plural(impossible, 'request')} solved on a day before it began." if impossible else ""
     return text + (f" Counted: the {formats.number(MAX_TIMED)} most recent requests." if at_limit else "")

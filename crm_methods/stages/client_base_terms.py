@@ -16,7 +16,7 @@ from crm_methods.company.periods import current_period, previous_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number, day_of
 from crm_methods.models import rates
-from crm_methods.models.share_changes import CHANGE, MEASURES, is_clear, share_changes
+from crm_methods.models.share_changes import CHANGE, MEASURES, is_clear, judged_together, share_changes
 from crm_methods.stages.client_base_changes import (
     change_in_points,
     change_in_words,
@@ -38,7 +38,8 @@ class Terms(Answer):
     """On which terms clients buy: ``changes`` has one row per attribute and value.
 
     Columns: ``attribute``, ``name``, ``deals``, ``clients`` and, of deals and of revenue (``deals_``, ``revenue_``),
-    ``share``, ``low_share``, ``high_share``, ``share_previous``, ``change``, ``low_change``, ``high_change`` (0–1).
+    ``share``, ``low_share``, ``high_share``, ``share_previous``, ``change``, ``low_change``, ``high_change`` (0–1),
+    ``p_value`` and ``q_value``, the latter over all the changes of deals and revenue.
     """
 
     changes: pd.DataFrame
@@ -60,8 +61,8 @@ def terms(data: Canonical, settings: Company) -> Terms | Unanswered:
     Returns
     -------
     Terms
-        Each share has an interval, and each change too, clustered by client; a change whose interval holds 0 is
-        called no clear change.
+        Each share has an interval, and each change too, clustered by client. Which changes are clear is corrected for
+        the number of changes compared, those of deals and of revenue together.
     """
     bought = purchases_of_two_periods(data, settings)
     known = [name for name in ATTRIBUTES if data.has("deals", "discount_share" if name == "discount" else name)]
@@ -72,6 +73,7 @@ def terms(data: Canonical, settings: Company) -> Terms | Unanswered:
         text = "Of the purchases neither terms, channel, kind nor discount is recorded."
         return Terms(sentence=text, table=pd.DataFrame(), caption="", changes=pd.DataFrame())
     changes = pd.concat([_attribute(bought, name) for name in known], ignore_index=True)
+    changes = judged_together(changes, ("deals_", "revenue_"))
     recorded = {name: changes.loc[changes["attribute"] == name, "deals"].sum() / counted[1] for name in known}
     shown = changes.groupby("attribute", sort=False).head(SHOWN_VALUES)
     table = pd.DataFrame(
@@ -87,7 +89,7 @@ def terms(data: Canonical, settings: Company) -> Terms | Unanswered:
         sentence=_terms_sentence(changes, recorded, settings),
         table=table.reset_index(drop=True),
         caption=f"Purchases of {current_period(settings).label} and of the period before; "
-        "change in percentage points with its 95% interval, clustered by client",
+        "change in percentage points with its 95% interval, clustered by client, where it is clear among all compared",
         labels={
             "deals_share": "Of deals", "deals_previous_share": "Before", "deals_change": "Change, points",
             "revenue_share": "Of revenue", "revenue_previous_share": "Before", "revenue_change": "Change, points",
@@ -100,8 +102,9 @@ def terms(data: Canonical, settings: Company) -> Terms | Unanswered:
 def delivery(data: Canonical, settings: Company) -> Delivery:
     """The share of deals delivered by the promised day, how many came late, and what delivering cost.
 
-    Late is a day of delivery after the promised one. Deals past their promised day and not delivered are counted
-    apart: whether they are late or only not recorded can't be told.
+    Late is a day of delivery after the promised one; a day of delivery after the as-of day is one of a plan, not of a
+    delivery. Deals past their promised day and not delivered are counted apart: whether they are late or only not
+    recorded can't be told.
     """
     has_dates, has_cost = data.has("deals", *_DATES), data.has("deals", "delivery_cost")
     if not has_dates and not has_cost:
@@ -192,19 +195,20 @@ def _changes_in_words(changes: pd.DataFrame) -> str:
     return (
         f"Of {formats.plural(compared, 'share')} of deals compared with the period before,"
         f" {formats.number(len(clear))} {'shows' if len(clear) == 1 else 'show'} a clear change, in percentage points:"
-        f" {formats.join(said) if not more else ', '.join(said)}{more}. About one in twenty would seem to by chance alone."
+        f" {formats.join(said) if not more else ', '.join(said)}{more}. This is corrected for the number of comparisons."
     )
 
 
 def _delivered(bought: nw.LazyFrame[Any], settings: Company) -> nw.LazyFrame[Any]:
     """Each purchase with ``name`` (on time, late, or missing), days late, and whether it is past its promised day."""
-    late = day_number("delivered_on") - day_number("promised_on")
-    passed = day_number("promised_on") <= day_of(settings.as_of)
-    missing = nw.lit(None, nw.String)
+    today, missing = day_of(settings.as_of), nw.lit(None, nw.String)
+    delivered = (day_number("delivered_on") <= today).fill_null(False)
+    passed = day_number("promised_on") < today
+    late = nw.when(delivered).then(day_number("delivered_on") - day_number("promised_on"))
     return bought.with_columns(days_late=late).with_columns(
         name=nw.when(nw.col("days_late") > 0).then(nw.lit("late"))
         .otherwise(nw.when(nw.col("days_late") <= 0).then(nw.lit("on time")).otherwise(missing)),
-        overdue=nw.when(passed & nw.col("delivered_on").is_null()).then(nw.lit(1)).otherwise(nw.lit(0)),
+        overdue=nw.when(passed & ~delivered).then(nw.lit(1)).otherwise(nw.lit(0)),
         known_cost=as_float("delivery_cost"),
         revenue_of_known=nw.when(~nw.col("delivery_cost").is_null()).then(as_float("amount")).otherwise(nw.lit(0.0)),
     )  # fmt: skip

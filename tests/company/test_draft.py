@@ -207,3 +207,64 @@ def test_a_password_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.Monke
     assert 'table: "orders"' in text
     assert 'password_env: "CRM_PASSWORD"' in text
     assert [p.name for p in draft.path.parent.iterdir()] == ["company.yml"]
+
+
+PLANNED = "Order ID;Customer;Close date;Created date;Amount;Status;Currency;Note\n" + "".join(
+    f"{n};K{n % 5};{f'2024-09-{n:02d}' if n > 20 else f'2024-03-{n:02d}'};2024-01-{n:02d};{n}.5;{'Open' if n > 20 else 'Won'};"
+    f"{'USD' if n % 4 == 0 else 'EUR'};x\n"
+    for n in range(1, 29)
+)  # fmt: skip
+
+
+def test_the_day_is_taken_from_deals_that_are_won_or_lost_and_open_ones_with_later_days_are_asked_about(tmp_path: Path):
+    draft = draft_company("acme", write(tmp_path / "x", {"orders.csv": PLANNED}), tmp_path / "data")
+    text = draft.path.read_text(encoding="utf-8")
+
+    assert load_company(draft.path.parent).as_of == dt.date(2024, 3, 20)
+    assert "among won and lost deals; open ones have days up to 2024-09-28" in text
+    assert any(question.startswith("as_of: 2024-03-20") for question in draft.questions)
+
+
+def test_without_any_won_or_lost_deal_the_day_is_the_last_on_which_one_was_opened(tmp_path: Path):
+    text = PLANNED.replace("Won", "Open")
+    draft = draft_company("acme", write(tmp_path / "x", {"orders.csv": text}), tmp_path / "data")
+
+    assert load_company(draft.path.parent).as_of == dt.date(2024, 1, 28)
+    assert any(question.startswith("as_of: no deal is known") for question in draft.questions)
+
+
+def test_no_day_after_today_is_taken(tmp_path: Path):
+    draft = draft_company("acme", write(tmp_path / "x", {"orders.csv": PLANNED}), tmp_path / "data", today=dt.date(2024, 3, 10))
+
+    assert load_company(draft.path.parent).as_of == dt.date(2024, 3, 10)
+    assert any(question.startswith("as_of:") for question in draft.questions)
+
+
+def test_currencies_without_rates_are_asked_about_with_their_shares(tmp_path: Path):
+    rates = "currency,date,exchange rate\n" + "".join(f"USD,2024-0{n}-01,0.9{n}\n" for n in range(1, 6))
+    without = draft_company("a", write(tmp_path / "x", {"orders.csv": PLANNED}), tmp_path / "data")
+    beside = draft_company("b", write(tmp_path / "y", {"orders.csv": PLANNED, "exchange rates.csv": rates}), tmp_path / "data")
+
+    assert any("EUR 75.0%, USD 25.0%" in question and "exchange_rates" in question for question in without.questions)
+    assert not any("exchange_rates" in question for question in beside.questions)
+
+
+def test_columns_that_fill_nothing_are_listed(tmp_path: Path):
+    draft = draft_company("acme", write(tmp_path / "x", {"orders.csv": PLANNED}), tmp_path / "data")
+
+    assert "    # columns not used: Note\n" in draft.path.read_text(encoding="utf-8")
+
+
+def test_the_margin_is_asked_about_without_a_number_and_only_where_no_column_knows_it(tmp_path: Path):
+    draft = draft_company("acme", write(tmp_path / "x", {"orders.csv": PLANNED}), tmp_path / "data")
+    (question,) = [q for q in draft.questions if q.startswith("margin_share")]
+
+    assert not any(map(str.isdigit, question))
+
+
+def test_a_german_company_with_rates_loads(tmp_path: Path):
+    rates = "Datum;Währung;Kurs\n" + "".join(f"01.0{n}.2024;CHF;0,95{n}0\n" for n in range(1, 6))
+    draft = draft_company("firma", write(tmp_path / "x", {"auftraege.csv": GERMAN, "Wechselkurse.csv": rates}), tmp_path / "data")
+    company = load_company(draft.path.parent)
+
+    assert (company.formats.decimal, company.tables["deals"].formats.thousands) == (",", ".")

@@ -34,7 +34,7 @@ def test_what_all_files_share_is_the_companys_and_the_rest_the_tables():
     common, own, _ = formats_of(deals, clients, products)
 
     assert common == {"date": "%d.%m.%Y", "decimal": ",", "delimiter": ";", "encoding": "cp1251"}
-    assert own == {"products": {"thousands": "."}}
+    assert own == {"products": {"decimal": ",", "thousands": "."}}
 
 
 def test_files_that_differ_keep_their_own():
@@ -53,3 +53,12 @@ def test_a_column_that_decides_day_and_month_decides_for_the_others_of_its_file(
     assert formats_of(both)[0] == {"date": "%m/%d/%Y"}
     assert formats_of(both)[2] == {}
     assert len(formats_of(doubtful)[2]["deals"]) == 2
+
+
+def test_a_table_that_has_a_thousands_mark_beside_one_that_has_none_says_both_marks():
+    deals = feed("deals", "a", {"amount": "sum"}, ("1.234,50",))
+    rates = feed("exchange_rates", "b", {"rate": "kurs"}, ("0,9500",))
+    common, own, _ = formats_of(deals, rates)
+
+    assert common == {"decimal": ","}
+    assert own == {"deals": {"decimal": ",", "thousands": "."}}

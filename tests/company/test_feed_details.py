@@ -108,3 +108,81 @@ def test_members_of_a_campaign_without_an_arm_are_taken_for_treated_and_asked_ab
 
     assert found.extra["constants"] == {"arm": "treatment"}
     assert len(found.questions) == 1
+
+
+def test_credit_notes_and_returns_are_translated_and_the_other_kinds_of_document_left_alone():
+    rows = [
+        f"{n};K{n % 4};2024-01-{n:02d};{n}.5;{kind}" for n, kind in enumerate(["Rechnung", "Gutschrift", "Storno", "Retoure"], 1)
+    ]
+    deals = feed("deals", sample("orders.csv", "Belegnummer;Kunde;Belegdatum;Betrag;Belegart", *rows))
+
+    assert deals.title("kind") == "Belegart"
+    assert deals.extra["values"] == {"kind": {"Gutschrift": "credit_note", "Storno": "credit_note", "Retoure": "return"}}
+    assert deals.questions == ()
+
+
+def test_an_unused_column_that_tells_of_credit_notes_is_asked_about():
+    rows = [f"{n};K{n % 4};2024-01-{n:02d};{n}.5;{'Avoir' if n == 3 else 'Facture'}" for n in range(1, 9)]
+    deals = feed("deals", sample("orders.csv", "Order ID;Customer;Order date;Amount;Remarque", *rows))
+
+    assert "kind" not in deals.matches
+    assert any('"Remarque" says "Avoir" in 1 of 8 rows' in question for question in deals.questions)
+
+
+def test_words_for_channels_are_translated_and_marked_likely():
+    words = ["Telefon", "téléphone", "Звонок", "E-Mail", "Besuch", "Videokonferenz", "Brief", "Messe", "fax"]
+    rows = [f"{n};K{n % 4};2024-01-{n:02d} 10:00;{word}" for n, word in enumerate(words, 1)]
+    calls = feed("interactions", sample("contacts log.csv", "Call ID;Customer;Call date;Channel", *rows))
+
+    assert calls.extra["values"]["channel"] == {
+        "Telefon": "phone", "téléphone": "phone", "Звонок": "phone", "E-Mail": "email", "Besuch": "visit",
+        "Videokonferenz": "remote", "Brief": "post", "Messe": "event",
+    }  # fmt: skip
+    assert calls.remarks["values.channel"].startswith("likely")
+
+
+def test_tasks_never_done_and_deleted_rows_are_counted_in_a_question():
+    rows = [f"T{n};K{n % 4};2024-01-{n:02d};{'Not Started' if n < 3 else 'Completed'};{str(n == 8).lower()}" for n in range(1, 9)]
+    tasks = feed("interactions", sample("activities.csv", "Activity ID;Customer;Activity date;Status;IsDeleted", *rows))
+
+    assert any(q.startswith('rows: 2 of 8 rows of the sample have "Not Started"') for q in tasks.questions)
+    assert any(q.startswith('rows: 1 of 8 rows of the sample have "true" in "IsDeleted"') for q in tasks.questions)
+
+
+def test_a_column_of_refusals_is_never_taken_for_consent_but_asked_about():
+    persons = sample(
+        "contacts.csv", "Id;AccountId;FirstName;LastName;Email;HasOptedOutOfEmail",
+        *(f"P{n};K{n % 4};Ann;Weber {n};a{n}@x.example;{'true' if n == 1 else 'false'}" for n in range(1, 9)),
+    )  # fmt: skip
+    found = feed("contact_persons", orders(), sample("accounts.csv", "Customer;City", *(f"K{n};Rome" for n in range(4))), persons)
+
+    assert found.matches["name"].title == ["FirstName", "LastName"]
+    assert "consent_email" not in found.matches
+    assert any("opposite of consent" in question for question in found.questions)
+
+
+def test_owner_codes_are_spelt_out_by_a_small_file_whatever_it_calls_its_codes():
+    rows = [f"{n};K{n % 4};2024-01-{n:02d};{n}.5;005-{n % 2}" for n in range(1, 9)]
+    users = sample("user.csv", "Id;Name;Title", "005-0;Ann Berg;AE", "005-1;Tom O'Neil;AE")
+    numbered = sample("sizes.csv", "Id;Name", "0;Small", "1;Large")
+    deals = feed("deals", sample("orders.csv", "Order ID;Customer;Order date;Amount;OwnerId", *rows), users, numbered)
+
+    assert deals.extra["lookup"] == {"owner": {"file": "user.csv", "key": "Id", "value": "Name"}}
+
+
+def test_small_numbers_are_codes_of_no_file_by_chance():
+    rows = [f"{n};K{n % 4};2024-01-{n:02d};{n}.5;{n % 2}" for n in range(1, 9)]
+    sizes = sample("sizes.csv", "Id;Name", "0;Small", "1;Large")
+
+    assert "lookup" not in feed("deals", sample("orders.csv", "Order ID;Customer;Order date;Amount;OwnerId", *rows), sizes).extra
+
+
+def test_names_of_deals_that_come_back_are_no_identifiers():
+    titles = "Opportunity Name;Opportunity Owner;Stage;Close Date;Account Name;Amount;Lead Source"
+    deals = feed(
+        "deals", sample("report.csv", titles, *(f"Renewal;Ann;Won;2024-01-0{n};K{n % 3};{n}.5;Web" for n in range(1, 9)))
+    )
+
+    assert deals.preset == "salesforce.opportunity"
+    assert deals.extra["generate"] == "row"
+    assert deals.questions[0].startswith("columns.deal_id")

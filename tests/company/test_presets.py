@@ -182,3 +182,11 @@ def test_a_joined_title_needs_its_first_part():
 
     assert street["address"] == ["Billing Street", "Billing Country"]
     assert "address" not in country
+
+
+def test_numbered_rows_take_no_identifier_from_the_preset():
+    assert "deal_id" not in expand("salesforce.opportunity", source(generate="row"), ["Opportunity Name", "Stage"]).columns
+
+
+def test_the_ordinary_kind_of_a_deal_is_not_a_new_client():
+    assert expand("bitrix24.deal", source(), ["ID", "Тип"]).values["kind"]["Продажа"] != "new"

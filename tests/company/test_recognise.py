@@ -116,3 +116,50 @@ def test_a_list_of_invoices_alone_holds_the_deals_too():
 
     assert tables(recognise([invoices])) == {"deals": "invoices.csv", "invoices": "invoices.csv"}
     assert tables(recognise([invoices, DEALS])) == {"deals": "orders.csv", "invoices": "invoices.csv"}
+
+
+HUB = "Record ID;Deal Stage;Deal Name;Close Date;Create Date;Associated Company;Associated Company IDs;Amount"
+
+
+def hub(*ids: str) -> Sample:
+    return sample("deals.csv", HUB, *(f"{n};Closed won;x;2024-01-0{n};2024-01-01;Firm {n};{i};5" for n, i in enumerate(ids, 1)))
+
+
+def test_a_column_without_any_cell_counts_as_not_there():
+    assert recognise([hub("", "", "")]).feeds[0].title("client_id") == "Associated Company"
+
+
+def test_without_a_list_of_clients_the_column_that_names_one_client_a_row_is_taken_and_asked_about():
+    deals = recognise([hub("900,901", "902", "903")]).feeds[0]
+
+    assert deals.title("client_id") == "Associated Company"
+    assert "several ids in 1 rows" in deals.questions[0]
+
+
+def test_of_several_ids_the_first_is_taken_where_the_list_of_clients_knows_the_ids_better_than_the_names():
+    clients = sample("companies.csv", "Record ID;Company name;Company owner;Lifecycle Stage;Create Date;Annual Revenue",
+                     *(f"90{n};Company {n};Ann;Customer;2024-01-01;" for n in range(4)))  # fmt: skip
+    found = recognise([hub("900,901", "902", "903"), clients])
+    deals, listed = found.feed("deals"), found.feed("clients")
+
+    assert deals is not None
+    assert listed is not None
+    assert deals.title("client_id") == "Associated Company IDs"
+    assert deals.extra["values"] == {"client_id": {"900,901": "900"}}
+    assert "turnover" not in listed.matches
+
+
+def test_ranges_of_employees_are_left_empty_and_asked_about():
+    from crm_methods.company.feeds import completed
+
+    titles = "ID;Название компании;Тип компании;Кол-во сотрудников;Рабочий телефон"
+    rows = ("1;Альфа;Клиент;50-250;+7 495 1000000", "2;Бета;Клиент;менее 50;+7 495 1000001")
+    firms = sample("c.csv", titles, *rows)
+    deals = sample(
+        "d.csv", "ID;Стадия сделки;Компания;Сумма;Дата начала;Дата завершения", "1;Новая;Альфа;5;01.02.2024;02.02.2024"
+    )
+    clients = completed(recognise([firms, deals]), [firms, deals]).feed("clients")
+
+    assert clients is not None
+    assert clients.extra["values"] == {"employees": {"50-250": "", "менее 50": ""}}
+    assert "which number" in clients.questions[0]

@@ -81,6 +81,14 @@ def test_everything_more_that_is_the_same_raises_the_score_and_the_range_is_kept
     assert 0 < scores[0] < scores[-1] <= 1
 
 
+def test_a_client_without_a_name_has_no_other_numbers_in_it():
+    pair = {"phone": "5551234567", "email": "a@alfa.example"}
+    named, unnamed = ({**pair, "name": "Alfa 24"}, pair)
+
+    assert scored(named, unnamed)["reason"].tolist() == ["same e-mail, same phone"]
+    assert score(named, unnamed) == score(unnamed, unnamed) >= PROPOSED_FROM
+
+
 def test_weights_have_the_sign_of_what_they_stand_for():
     assert all((weight > 0) == what.endswith(("same", "near")) for what, weight in WEIGHTS.items())
     assert [weight for _, weight in NAME_WEIGHTS] == sorted((w for _, w in NAME_WEIGHTS), reverse=True)

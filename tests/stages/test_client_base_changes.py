@@ -13,6 +13,7 @@ from crm_methods.stages.client_base_changes import (
     change_in_points,
     change_in_words,
     changes_by_value,
+    changes_in_points,
     in_brackets,
     of_two_periods,
     readable_changes,
@@ -53,10 +54,16 @@ def test_readable_changes_say_no_clear_change_where_there_is_none(frames: MakeFr
     assert set(LABELS) <= set(found.columns)
 
 
+def test_the_table_says_what_is_clear_among_all_its_rows():
+    table = pd.DataFrame({"change": [0.2, 0.1], "low_change": [0.1, 0.01], "high_change": [0.3, 0.2], "q_value": [0.01, 0.06]})
+    assert changes_in_points(table) == ["+20.0 (+10.0 to +30.0)", NO_CLEAR_CHANGE]
+
+
 def test_a_change_whose_interval_holds_zero_is_not_clear():
     assert change_in_points(0.02, -0.01, 0.05) == NO_CLEAR_CHANGE
     assert change_in_points(0.02, 0.01, 0.03) == "+2.0 (+1.0 to +3.0)"
     assert change_in_points(0.02, float("nan"), float("nan")) == "+2.0 (no interval)"
+    assert change_in_points(0.02, 0.01, 0.03, clear=False) == NO_CLEAR_CHANGE
     assert change_in_points(float("nan"), float("nan"), float("nan")) == "–"
 
 

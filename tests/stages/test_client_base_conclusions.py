@@ -132,7 +132,7 @@ def test_what_could_not_be_answered_is_left_out(make_company: MakeCompany):
     contacts = pd.DataFrame({"interaction_id": ["1"], "client_id": ["a"], "started_at": ["2025-06-01 10:00:00"]})
     notes = _concluded(make_company({"interactions": contacts}))
 
-    kept = "intake_totals intake_rules input_drift client_duplicates client_groups completeness data_gaps"
+    kept = "intake_totals intake_rules input_drift client_duplicates client_groups requests_per_client completeness data_gaps"
     assert set(notes.tables) == set(kept.split())
     assert notes.checks == {"Control totals": True}
     assert notes.headlines == {}

@@ -9,11 +9,15 @@ import pandas as pd
 import pytest
 
 from crm_methods.company.answers import Unanswered
+from crm_methods.models.heterogeneity import Spread
 from crm_methods.stages import client_base
 from crm_methods.stages.client_base_deals import (
     CycleAndDiscount,
     LossReasons,
     WonAndLost,
+    _finding,
+    _shown_together,
+    _spread_sentence,
     cycle_and_discount,
     decided_deals,
     loss_reasons,
@@ -69,7 +73,9 @@ def test_chance_is_called_chance(make_company: MakeCompany):
     won, _, _ = _answers(make_company({"deals": _deals(rows=600), "clients": CLIENTS}))
 
     assert not any(spread.is_real for spread in won.spreads)
-    assert won.sentence.count("no larger than chance") == len(won.spreads) == 3
+    said = [won.sentence.count(text) for text in ("no larger than chance", "not proven to differ by more than chance")]
+    wider = sum(spread.observed > spread.by_chance for spread in won.spreads)
+    assert said == [3 - wider, wider]
 
 
 def test_cancelled_open_and_returned_are_neither_won_nor_lost(make_company: MakeCompany):
@@ -119,3 +125,41 @@ def test_one_client_has_a_rate_and_no_interval(make_company: MakeCompany):
     assert won.groups["low_share"].isna().all()
     assert "interval" not in won.sentence
     assert "nan" not in f"{won.sentence} {cycle.sentence} {reasons.sentence}".lower().split()
+
+
+def _spread(by: str, observed: float, p_value: float) -> Spread:
+    return Spread(by=by, groups=5, observed=observed, by_chance=0.05, p_value=p_value)
+
+
+def test_what_exceeds_chance_without_proof_is_not_called_chance():
+    wider, narrower, real = _spread("owner", 0.07, 0.2), _spread("client", 0.048, 0.9), _spread("industry", 0.2, 0.001)
+    said = [_spread_sentence(spread, "", 3) for spread in (wider, narrower, real)]
+
+    assert "not proven to differ by more than chance" in said[0]
+    assert "no larger than chance" not in said[0]
+    assert "the differences are no larger than chance" in said[1]
+    assert said[2].endswith("they differ by more than chance.")
+    assert _finding((wider,)) == "Win rates are not proven to differ by owner by more than chance."
+    assert _finding((_spread("owner", 0.04, 0.9),)) == "Win rates differ by owner no more than chance."
+
+
+def test_comparisons_shown_together_have_holms_p_values():
+    shown = _shown_together([_spread("industry", 0.07, 0.03), _spread("owner", 0.07, 0.02), _spread("client", 0.07, 0.4)])
+
+    assert [spread.p_value for spread in shown] == pytest.approx([0.06, 0.06, 0.4])
+    assert not any(spread.is_real for spread in shown)
+    assert _shown_together([_spread("owner", 0.07, 0.02)])[0].is_real
+
+
+def test_groups_are_named_as_apart_only_where_they_are_proven_to_be(make_company: MakeCompany):
+    deals = _deals(rows=600)
+    random = np.random.default_rng(7)
+    chance = np.where(deals["owner"] == "Ann", 0.9, 0.4)
+    planted = deals.assign(status=np.where(random.random(600) < chance, "won", "lost"))
+    # A few deals of a third owner, all won: first in a ranking, proven by nothing.
+    planted.loc[:5, ["owner", "status"]] = ["Cleo", "won"]
+    won, _, _ = _answers(make_company({"deals": planted}))
+
+    assert "clearly apart are “Ben” (" in won.sentence
+    assert "and “Ann” (" in won.sentence
+    assert "Cleo" not in won.sentence

@@ -138,7 +138,24 @@ def test_of_a_base_too_large_the_largest_are_compared(make_company: MakeCompany,
     found = ask(made(make_company, *TWINS))
 
     assert [pair[:2] for pair in pairs(found)] == [("c1", "c0")]
-    assert "The 3 clients with the most revenue were compared, 1 other client was not." in found.sentence
+    assert "the 3 clients with the most revenue were compared, 1 other client was not." in found.sentence
+
+
+def test_clients_of_whom_nothing_is_known_take_no_place_among_the_compared(
+    make_company: MakeCompany, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client_base_duplicates, "MAX_COMPARED", 4)
+    nothing = ((None, None),) * 3
+    found = ask(made(make_company, *nothing, *TWINS))
+
+    assert [pair[:2] for pair in pairs(found)] == [("c4", "c3"), ("c6", "c5")]
+    assert found.sentence.startswith("2 clients of 7 look like")
+    assert "were compared" not in found.sentence
+
+
+def test_the_score_is_called_a_score(make_company: MakeCompany):
+    """Its weights are judgements: it is no probability."""
+    assert ask(made(make_company, *TWINS)).labels["score"] == "Score, 0–1"
 
 
 CYRILLIC = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from crm_methods.stages import client_base
+from crm_methods.stages import client_base, client_base_groups
 from crm_methods.stages.client_base_duplicates import Duplicates, duplicates
 from crm_methods.stages.client_base_groups import MOST_OF_A_STEM, Groups, groups, proposed_members
 from tests.conftest import MadeCompany, MakeCompany
@@ -96,6 +96,20 @@ def test_proposed_groups_stand_beside_the_known_ones(make_company: MakeCompany):
         ["e", "same e-mail domain", 2, 20.0],
     ]
     assert "2 other groups are proposed" in found.sentence
+
+
+def test_of_a_base_too_large_the_largest_are_looked_at_and_it_is_said(make_company: MakeCompany, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client_base_groups, "MAX_CLIENTS", 3)
+    clients = pd.DataFrame(
+        [("a", None, None), ("b", "Beta", None), ("c", "Gamma", "b"), ("d", "Delta", None), ("e", "Epsilon", "b")],
+        columns=["client_id", "name", "parent_id"],
+    )
+    amounts = [900.0, 50.0, 40.0, 30.0, 1.0]
+    deals = pd.DataFrame({"deal_id": range(5), "client_id": clients["client_id"], "closed_on": "2025-05-01", "amount": amounts})
+    found = ask(make_company({"deals": deals, "clients": clients}))
+
+    assert found.members["client_id"].tolist() == ["b", "c"]
+    assert "Only the 3 clients with the most revenue were looked at, 2 other clients were not." in found.sentence
 
 
 NOBODY = pd.DataFrame(columns=["client_id", "group_id"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control
 
 from crm_methods.company.answers import Unanswered
 from crm_methods.engine import collect
@@ -142,3 +144,55 @@ def test_one_client_has_shares_without_intervals(make_company: MakeCompany):
 
     assert "nan" not in " ".join(said).lower()
     assert "interval" not in " ".join(said)
+
+
+def test_days_without_a_time_of_day_are_calendar_days_and_the_same_day_is_none(make_company: MakeCompany):
+    began = [f"2025-06-0{day} 09:00:00" for day in range(1, 6)] + ["2025-12-30 09:00:00"]
+    solved = ["2025-06-01", "2025-06-02", "2025-06-04", "2025-06-06", "2025-06-04", None]
+    made = make_company({"interactions": _contacts(started_at=began, resolved_at=solved)}, as_of=dt.date(2025, 12, 31))
+    found = time_to_solve(made.data, made.settings, client_requests(made.data, made.settings))
+    row = found.times.iloc[0]
+
+    # 0, 0, 1 and 2 days and one still open after 1; the last solution is of an earlier day than its request.
+    assert (row["requests"], row["solved"], row["median_days"]) == (5, 4, 1)
+    assert row["within_1_share"] == pytest.approx(3 / 5)
+    assert "within 1 calendar day" in found.sentence
+    assert "whole calendar days are counted" in found.sentence
+    assert "Left out: 1 request solved on a day before it began" in found.sentence
+
+
+def test_a_single_solution_without_its_hour_on_the_first_day_took_no_time(make_company: MakeCompany):
+    began = [f"2025-06-0{day} 09:00:00" for day in range(1, 7)]
+    solved = ["2025-06-01 00:00:00", *[f"2025-06-0{day} 15:00:00" for day in range(2, 7)]]
+    made = make_company({"interactions": _contacts(started_at=began, resolved_at=solved)})
+    found = time_to_solve(made.data, made.settings, client_requests(made.data, made.settings))
+
+    assert found.times["requests"].iloc[0] == 6
+    assert found.times["median_days"].iloc[0] == pytest.approx(0.25)
+    assert "Left out" not in found.sentence
+
+
+def test_how_often_and_how_long_needs_no_topic(make_company: MakeCompany):
+    contacts = _contacts(started_at="2025-06-01 09:00:00", resolved_at="2025-06-02 09:00:00").drop(columns="topic")
+    made = make_company({"interactions": contacts})
+    requests = client_requests(made.data, made.settings)
+
+    assert isinstance(topics(made.data, made.settings, requests), Unanswered)
+    facts = client_base.client_facts(made.data, made.settings)
+    assert isinstance(requests_per_client(made.data, made.settings, facts, requests), RequestsPerClient)
+    assert isinstance(time_to_solve(made.data, made.settings, requests), TimeToSolve)
+
+
+def test_topics_and_reasons_are_judged_together(make_company: MakeCompany):
+    ids, topic, reason = range(400), ["x", "y", "z", "y"] * 100, ["r", "s", "s", "s"] * 100
+    contacts = pd.DataFrame(
+        {
+            "interaction_id": ids, "client_id": [str(i % 7) for i in ids], "direction": "in", "topic": topic,
+            "reason": reason, "started_at": [f"202{4 + (i % 3 > 0)}-06-01 09:00:00" for i in ids],
+        }
+    )  # fmt: skip
+    made = make_company({"interactions": contacts})
+    changes = topics(made.data, made.settings, client_requests(made.data, made.settings)).changes
+
+    assert set(changes["about"]) == {"topic", "reason"}
+    assert changes["q_value"].tolist() == pytest.approx(false_discovery_control(changes["p_value"]).tolist())

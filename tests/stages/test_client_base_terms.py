@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control
 
 from crm_methods.company.answers import Unanswered
 from crm_methods.stages.client_base_terms import Delivery, Terms, delivery, terms
@@ -86,3 +87,39 @@ def test_what_is_not_recorded_of_deliveries_is_said(make_company: MakeCompany):
     only_cost = make_company({"deals": _deals(delivery_cost=2.0)})
     assert "Delivering cost €8" in delivery(only_cost.data, only_cost.settings).sentence
     assert terms(only_cost.data, only_cost.settings).changes.empty
+
+
+def test_a_delivery_after_the_day_of_analysis_is_none_yet(make_company: MakeCompany):
+    promised = ["2025-12-30", "2024-06-10", "2025-12-31", "2024-06-10", "2025-12-30", "2024-06-10", "2026-01-05", "2024-06-10"]
+    delivered = ["2026-01-02", "2024-06-10", None, "2024-06-10", "2025-12-31", "2024-06-10", "2026-01-05", "2024-06-10"]
+    made = make_company({"deals": _deals(promised_on=promised, delivered_on=delivered)}, as_of=dt.date(2025, 12, 31))
+    now = delivery(made.data, made.settings).periods.set_index("period").loc["now"]
+
+    # Promised for the day before and not there yet: overdue; promised for today: not yet; delivered today, a day late: late.
+    assert (now["on_time"], now["late"], now["overdue"]) == (0, 1, 1)
+
+
+def test_changes_of_all_terms_are_judged_together(make_company: MakeCompany):
+    deals = _deals(terms=list("xyxyxyyx"), kind=list("nnrnrrrn"), amount=[1.0, 2, 3, 4, 5, 6, 7, 8])
+    made = make_company({"deals": deals})
+    changes = terms(made.data, made.settings).changes
+    p_values = changes[["deals_p_value", "revenue_p_value"]].to_numpy().ravel()
+    q_values = changes[["deals_q_value", "revenue_q_value"]].to_numpy().ravel()
+
+    assert len(p_values) == 8
+    assert q_values.tolist() == pytest.approx(false_discovery_control(p_values).tolist())
+
+
+def test_a_clear_change_of_terms_is_said_to_be_corrected(make_company: MakeCompany):
+    deals = pd.DataFrame(
+        {
+            "deal_id": range(80), "client_id": [str(i // 2) for i in range(80)], "closed_on": [NOW, BEFORE] * 40,
+            "amount": 10.0, "terms": ["net 30" if i % 2 == (i % 14 == 0) else "cash" for i in range(80)],
+        }
+    )  # fmt: skip
+    made = make_company({"deals": deals})
+    sentence = terms(made.data, made.settings).sentence
+
+    assert "a clear change, in percentage points" in sentence
+    assert "corrected for the number of comparisons" in sentence
+    assert "by chance alone" not in sentence

@@ -28,7 +28,8 @@ def win_rates(answer: WonAndLost, currency: str) -> Chart | None:
     overall = float(groups["win_share"].iloc[0])
     tested = [spread for spread in answer.spreads if spread.by in set(drawn["by"])]
     real = [f"by {spread.by}" for spread in tested if spread.is_real]
-    title = "Win rates of groups differ no more than chance"
+    beyond = any(spread.observed > spread.by_chance for spread in tested)
+    title = f"Win rates of groups {'are not proven to differ more' if beyond else 'differ no more'} than chance"
     if real:
         title = f"Win rates differ {formats.join(real)} by more than chance"
     elif not tested:

@@ -70,7 +70,9 @@ def test_win_rates_claim_a_difference_only_where_it_was_proven(whole: MadeCompan
     by_chance = tuple(dataclasses.replace(spread, p_value=0.4) for spread in answer.spreads)
     proven = tuple(dataclasses.replace(spread, p_value=0.01) for spread in answer.spreads)
 
-    assert "no more than chance" in charts.win_rates(dataclasses.replace(answer, spreads=by_chance), "EUR").title
+    assert (
+        "not proven to differ more than chance" in charts.win_rates(dataclasses.replace(answer, spreads=by_chance), "EUR").title
+    )
     assert "by industry and by owner" in charts.win_rates(dataclasses.replace(answer, spreads=proven), "EUR").title
 
 
