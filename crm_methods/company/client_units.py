@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from crm_methods.company.canonical_sql import columns_of
 from crm_methods.company.contracts import TABLES
 from crm_methods.company.settings import Company
 from crm_methods.company.sql_text import identifier, literal
@@ -39,7 +40,7 @@ def read_decisions(sql: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
     IntakeError
         A client is merged into several, or two clients are decided to be both the same and different.
     """
-    columns = _columns(sql, "merges")
+    columns = columns_of(sql, "merges")
     if not columns:
         return {}
     decision = "decision" if "decision" in columns else "'same'"
@@ -203,7 +204,7 @@ def _complete_units(sql: duckdb.DuckDBPyConnection, how: How) -> None:
         "WHERE into_id NOT IN (SELECT client_id FROM canon_clients)"
     )
     summed = _SUMMED if how == "group" else ()
-    columns = [c for c in _columns(sql, "clients") if c not in {"record", "client_id", *_OWN[how]}]
+    columns = [c for c in columns_of(sql, "clients") if c not in {"record", "client_id", *_OWN[how]}]
     most = "ORDER BY coalesce(won, 0) DESC, c.client_id"
     first = f"first({{0}} {most}) FILTER (WHERE {{0}} IS NOT NULL) AS {{0}}"
     taken = [("sum({0}) AS {0}" if c in summed else first).format(identifier(c)) for c in columns]
@@ -262,10 +263,3 @@ def _fold(sql: duckdb.DuckDBPyConnection, name: str, key: Sequence[str], kept: M
     sql.execute("DROP TABLE folded")
     ((after,),) = sql.execute(f"SELECT count(*) FROM canon_{name}").fetchall()
     sql.execute("INSERT INTO client_rows_folded VALUES (?, ?)", [name, before - after])
-
-
-def _columns(sql: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    rows = sql.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [f"canon_{table}"]
-    ).fetchall()
-    return [str(name) for (name,) in rows]

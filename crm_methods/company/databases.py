@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crm_methods.company.settings import Company, Source
+from crm_methods.company.sql_text import identifier
 from crm_methods.errors import Faults, IntakeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ def read_sqlite(path: Path, source: Source, into: Path) -> None:
             there = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
             if source.query is None and source.table not in there:
                 raise IntakeError(_no_table(path.name, source, there))
-            quoted = str(source.table).replace('"', '""')
-            rows = connection.execute(source.query or f'SELECT * FROM "{quoted}"')
+            rows = connection.execute(source.query or f"SELECT * FROM {identifier(str(source.table))}")
             _write([column[0] for column in rows.description or ()], iter(lambda: rows.fetchmany(_ROWS_AT_ONCE), []), into)
     except sqlite3.Error as error:
         locked = " Close the program that is writing to it, or copy the file." if "locked" in str(error) else ""
