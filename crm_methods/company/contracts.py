@@ -84,7 +84,8 @@ def _col(
 
 _BOUGHT = (
     "client_base.revenue_bridge client_base.monthly_flow client_base.cohorts segments.matrix segments.clusters "
-    "segments.lifetime_value segments.customer_equity relationships.programme_effect"
+    "segments.lifetime_value segments.customer_equity segments.migration segments.loyalty segments.scores segments.abc "
+    "segments.regularity segments.validation segments.key_accounts segments.new_clients relationships.programme_effect"
 )
 _EVERY = "client_base.reconciliation"
 _CLIENT = _col("client_id", "t", "The client (legal entity) it belongs to", _EVERY, required=True)
@@ -93,7 +94,8 @@ _TABLES = (
     Table("deals", "one deal, won, lost or open", ("deal_id",), block="deals", columns=(
         _col("deal_id", "t", "Identifier of the deal; `generate: row` numbers the rows instead", _EVERY, required=True),
         _CLIENT,
-        _col("closed_on", "d", "Day on which it was won or lost; empty for open deals", _BOUGHT, required=True),
+        _col("closed_on", "d", "Day on which it was won or lost; empty for open deals",
+             f"{_BOUGHT} segments.cost_phases", required=True),
         _col("amount", "m", "Revenue of the deal, before tax, in company currency; may be empty for open deals",
              f"{_BOUGHT} client_base.concentration client_base.deal_kinds", required=True),
         _col("status", "t", "Where the deal stands; won when the source has none", "client_base.won_and_lost",
@@ -102,9 +104,9 @@ _TABLES = (
              "client_base.terms segments.contracts"),
         _col("opened_on", "d", "Day on which it was opened", "client_base.won_and_lost"),
         _col("cost", "m", "Cost of the goods and services sold",
-             "segments.whale_curve segments.customer_equity offers.discounts offers.economics"),
+             "segments.whale_curve segments.cut_costs segments.customer_equity offers.discounts offers.economics"),
         _col("margin", "m", "Amount less cost; computed from cost, or from margin_share, when absent",
-             "segments.whale_curve segments.customer_equity offers.discounts offers.economics"),
+             "segments.whale_curve segments.cut_costs segments.customer_equity offers.discounts offers.economics"),
         _col("currency", "t",
              "Currency it was written in, as a three-letter code; its amounts are converted by exchange_rates", _EVERY),
         _col("discount_share", "s", "Discount granted, as a share of the list price", "client_base.terms", minimum=0, maximum=1),
@@ -187,8 +189,8 @@ _TABLES = (
         _col("person_id", "t", "The person", "contacts.response"),
         _col("deal_id", "t", "The deal it concerns", "segments.cost_to_serve"),
         _col("started_at", "ts", "When it began or was received",
-             "client_base.request_count client_base.request_times segments.cost_to_serve processes.service_level "
-             "processes.open_requests processes.hours_needed processes.capacity relationships.complaints "
+             "client_base.request_count client_base.request_times segments.cost_to_serve segments.cost_phases "
+             "processes.service_level processes.open_requests processes.hours_needed processes.capacity relationships.complaints "
              "relationships.time_to_solve contacts.mix", required=True),
         _col("channel", "t", "Means: visit, phone, email, portal …",
              "client_base.contacts contacts.mix contacts.matrix segments.cost_to_serve"),
@@ -197,12 +199,13 @@ _TABLES = (
         _col("answered", "b", "Whether the other side answered", "contacts.response contacts.mix"),
         _col("kind", "t", "Kind: sales, service, complaint, marketing …",
              "processes.service_level relationships.complaints relationships.time_to_solve segments.cost_to_serve"),
-        _col("topic", "t", "What it was about", "client_base.requests offers.packages"),
-        _col("reason", "t", "Why it came about", "client_base.requests"),
+        _col("topic", "t", "What it was about", "client_base.requests segments.wants offers.packages"),
+        _col("reason", "t", "Why it came about", "client_base.requests segments.wants"),
         _col("department", "t", "Who handled it", "segments.cost_to_serve processes.hours_needed"),
         _col("skill", "t", "Skill it took", "processes.hours_needed processes.capacity"),
         _col("handling_minutes", "n", "Minutes of our time",
-             "client_base.contacts segments.cost_to_serve processes.hours_needed processes.capacity contacts.mix",
+             "client_base.contacts segments.cost_to_serve segments.cost_phases processes.hours_needed processes.capacity "
+             "contacts.mix",
              minimum=0, maximum=100_000),
         _col("direct_cost", "m", "Cost that is not time: travel, parts, gifts", "segments.cost_to_serve contacts.mix"),
         _col("first_response_at", "ts", "When the client got the first answer",
@@ -239,8 +242,8 @@ _TABLES = (
         _CLIENT,
         _col("person_id", "t", "Who answered", "relationships.satisfaction"),
         _col("answered_on", "d", "When", "relationships.satisfaction", required=True),
-        _col("nps", "i", "Would recommend us, 0–10", "relationships.satisfaction", minimum=0, maximum=10),
-        _col("csat", "i", "Satisfied, 1–5", "relationships.satisfaction", minimum=1, maximum=5),
+        _col("nps", "i", "Would recommend us, 0–10", "relationships.satisfaction segments.wants", minimum=0, maximum=10),
+        _col("csat", "i", "Satisfied, 1–5", "relationships.satisfaction segments.wants", minimum=1, maximum=5),
         _col("effort", "i", "It was easy, 1–7", "relationships.drivers", minimum=1, maximum=7),
         _col("rating_*", "n", "Rating of a criterion", "relationships.drivers segments.wants"),
         _col("importance_*", "n", "Importance of a criterion", "relationships.drivers segments.wants"),

@@ -67,6 +67,31 @@ _ASKED: tuple[Question, ...] = (
     ),
     Question("segments.whale_curve", "Who earns, and who gives it back?", ("deals.margin",)),
     Question("segments.matrix", "Where does each client stand, and which strategy follows?"),
+    Question(
+        "segments.cost_phases",
+        "What does it cost to win, to start and to keep a client?",
+        ("interactions.started_at", "interactions.handling_minutes", "deals.closed_on"),
+    ),
+    Question("segments.payment", "What does late payment cost?", ("invoices.amount", "invoices.due_on")),
+    Question("segments.certainty", "How sure is each client's place?"),
+    Question("segments.migration", "Who moved since the last period, beyond noise?", _SOLD),
+    Question("segments.cut_costs", "From which order or fee on does a costly client pay?", ("deals.margin",)),
+    Question("segments.loyalty", "Does cost fall as loyalty grows?", _SOLD),
+    Question("segments.scores", "How recently, how often, for how much does each client buy?", _SOLD),
+    Question("segments.abc", "Which clients carry the revenue, and how steadily?", _SOLD),
+    Question(
+        "segments.wants",
+        "What does each segment want, like and leave for?",
+        (
+            "surveys.rating_*|surveys.importance_*|surveys.leave_reason|surveys.nps|surveys.csat|deals.loss_reason"
+            "|interactions.topic|interactions.reason",
+        ),
+    ),
+    Question("segments.regularity", "Do clients reorder like a clock?", _SOLD),
+    Question("segments.contracts", "How long do contracts last?", ("contracts.starts_on|deals.kind",)),
+    Question("segments.validation", "May the purchase model be trusted?", _SOLD),
+    Question("segments.key_accounts", "What are the key accounts worth?", _SOLD),
+    Question("segments.new_clients", "What may new clients bring?", _SOLD),
     Question("segments.clusters", "Do natural clusters exist at all?", _SOLD),
     Question("segments.lifetime_value", "How often will clients buy again?", _SOLD),
     Question("segments.customer_equity", "What is each client, and each segment, worth?", _SOLD),
@@ -112,9 +137,6 @@ _ASKED: tuple[Question, ...] = (
     ),
 )
 _PLANNED: tuple[Question, ...] = (
-    Question("segments.wants", "What does each segment want, like and leave for?", planned=True),
-    Question("segments.contracts", "How long do contracts last?", planned=True),
-    Question("segments.payment", "What does late payment cost?", planned=True),
     Question("processes.conformance", "Do cases run as the procedure says?", planned=True),
     Question("contacts.response", "Which channel do clients answer?", planned=True),
     Question("relationships.campaign_effect", "What did a campaign cause?", planned=True),

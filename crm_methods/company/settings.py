@@ -138,6 +138,17 @@ class Costs(Settings):
     pools: list[Pool] = Field(default=[])
     practical_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     contact: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+    capital_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    onboarding_days: Annotated[int, Field(ge=0, le=1_000)] = 90
+    avoidable_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Cutpoints(Settings):
+    """Where scores of recency (days), frequency (deals) and money begin, in ascending order; quintiles where not given."""
+
+    recency_days: list[float] | None = None
+    frequency: list[float] | None = None
+    money: list[float] | None = None
 
 
 class Segments(Settings):
@@ -150,6 +161,8 @@ class Segments(Settings):
     cost_cut: Literal["median"] | float = "median"
     by: Literal["matrix", "clusters"] = "matrix"
     bootstraps: Annotated[int, Field(ge=20, le=5_000)] = 200
+    hysteresis: Annotated[float, Field(ge=0, le=2)] = 0.35
+    scores: Cutpoints = Cutpoints()
     strategies: dict[Literal["high_low", "high_high", "low_low", "low_high"], Strategy] = Field(
         default={
             "high_low": "raise_loyalty",
@@ -168,6 +181,10 @@ class LifetimeValue(Settings):
     annual_discount_rate: Annotated[float, Field(ge=0, le=1)] = 0.10
     holdout_months: Annotated[int, Field(ge=1, le=60)] = 6
     estimation: Literal["map", "ml"] = "map"
+    bootstraps: Annotated[int, Field(ge=20, le=5_000)] = 200
+    key_accounts: Annotated[int, Field(ge=0, le=50)] = 5
+    contract_term_months: Months | None = None
+    new_clients: bool = False
 
 
 class Offers(Settings):

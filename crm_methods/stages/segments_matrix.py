@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,9 @@ from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import STRATEGY_LABELS, segment_label
 from crm_methods.engine import collect
 from crm_methods.stages.segments import evenly_spread
+from crm_methods.stages.segments_cuts import READINGS, Cuts
 
 MAX_POINTS = 2_000
-_READINGS = {
-    "beyond_size": "beyond what a client's size usually costs",
-    "absolute": "in absolute terms",
-    "per_revenue": "per unit of revenue",
-}
 _REVENUE_AXES = {"deals": "revenue", "size": "size of the client's business", "expected": "expected revenue"}
 
 
@@ -65,7 +60,7 @@ def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], exp
     """
     axis = _revenue_axis(data, settings, economics, expected)
     knows_cost = bool(collect(axis.select(nw.col("cost_to_serve").max()))["cost_to_serve"].notna().any())
-    cuts = _Cuts.of(axis, settings, knows_cost)
+    cuts = Cuts.of(axis, settings, knows_cost)
     cells = axis.with_columns(axis_cost=cuts.cost_value(cuts.cost_axis), state=_state()).with_columns(
         revenue_level=cuts.revenue_level(), cost_level=cuts.cost_level(cuts.cost_axis)
     )
@@ -101,88 +96,15 @@ def matrix_readings(found: Matrix) -> Answer:
         return Answer(sentence=said, table=pd.DataFrame(), caption="")
     others = found.readings[found.readings["reading"] != found.cost_axis]
     moved = [f"{formats.number(row.clients_in_another_cell)} ({formats.share(row.clients_share)})" for row in others.itertuples()]
-    words = [f"{count} if it were read {_READINGS[reading]}" for count, reading in zip(moved, others["reading"], strict=True)]
-    sentence = f"Cost is read {_READINGS[found.cost_axis]}; clients in another cell: {formats.join(words)}."
-    table = found.readings.assign(reading=[_READINGS[r] for r in found.readings["reading"]])
+    words = [f"{count} if it were read {READINGS[reading]}" for count, reading in zip(moved, others["reading"], strict=True)]
+    sentence = f"Cost is read {READINGS[found.cost_axis]}; clients in another cell: {formats.join(words)}."
+    table = found.readings.assign(reading=[READINGS[r] for r in found.readings["reading"]])
     return Answer(
         sentence=sentence,
         table=table,
         caption="Same base, three readings of the cost axis",
         labels={"clients_share": "Share of clients"},
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cuts:
-    """Cut values of both axes, and the line of usual cost: log cost = intercept + slope · log revenue."""
-
-    revenue: float
-    costs: Mapping[str, float]
-    intercept: float
-    slope: float
-    median_cost: float
-    cost_axis: str
-
-    @classmethod
-    def of(cls, axis: nw.LazyFrame[Any], settings: Company, knows_cost: bool) -> _Cuts:
-        """Medians and the regression, from sums and medians counted in the engine."""
-        buying = axis.filter(nw.col("axis_revenue") > 0)
-        revenue = settings.segments.revenue_cut
-        revenue_cut = _median(buying, "axis_revenue") if revenue == "median" else float(revenue)
-        if not knows_cost:
-            return cls(revenue_cut, {}, math.nan, math.nan, math.nan, "unknown")
-        paired = buying.filter(nw.col("cost_to_serve") > 0).with_columns(
-            lx=nw.col("axis_revenue").log(), ly=nw.col("cost_to_serve").log()
-        )
-        intercept, slope = _usual_cost(paired)
-        # Without a line of usual cost (all clients of one size, or a handful) cost is read in absolute terms.
-        chosen = (
-            settings.segments.cost_axis if math.isfinite(slope) or settings.segments.cost_axis != "beyond_size" else "absolute"
-        )
-        cuts = cls(revenue_cut, {}, intercept, slope, _median(axis.filter(nw.col("cost_to_serve") > 0), "cost_to_serve"), chosen)
-        readings = [reading for reading in _READINGS if math.isfinite(slope) or reading != "beyond_size"]
-        medians = {reading: _median(paired.with_columns(value=cuts.cost_value(reading)), "value") for reading in readings}
-        own = settings.segments.cost_cut
-        return cls(
-            revenue_cut,
-            {**medians, **({chosen: float(own)} if own != "median" else {})},
-            intercept,
-            slope,
-            cuts.median_cost,
-            chosen,
-        )
-
-    def cost(self, reading: str) -> float:
-        """The cut of one reading of the cost axis; missing where no cost is known."""
-        return self.costs.get(reading, math.nan)
-
-    def cost_value(self, reading: str) -> nw.Expr:
-        """A client's place on the cost axis; missing without revenue or cost."""
-        cost, revenue = nw.col("cost_to_serve"), nw.col("axis_revenue")
-        both = (cost > 0) & (revenue > 0)
-        safe_cost, safe_revenue = (nw.when(both).then(c).otherwise(nw.lit(1.0)) for c in (cost, revenue))
-        values = {
-            "beyond_size": safe_cost.log() - (safe_revenue.log() * self.slope + self.intercept),
-            "absolute": safe_cost,
-            "per_revenue": safe_cost / safe_revenue,
-            "unknown": nw.lit(None, nw.Float64),
-        }
-        return nw.when(both).then(values[reading]).otherwise(nw.lit(None, nw.Float64))
-
-    def revenue_level(self) -> nw.Expr:
-        """``high`` above the cut, else ``low``; missing where the axis is."""
-        if math.isnan(self.revenue):
-            return nw.lit("low")
-        return nw.when(nw.col("axis_revenue") > self.revenue).then(nw.lit("high")).otherwise(nw.lit("low"))
-
-    def cost_level(self, reading: str) -> nw.Expr:
-        """``high`` above the cut, else ``low``; a client without revenue is held against the median cost."""
-        if reading == "unknown":
-            return nw.lit("unknown")
-        cost = nw.col("cost_to_serve")
-        idle = nw.when(cost > self.median_cost).then(nw.lit("high")).otherwise(nw.lit("low"))
-        buying = nw.when(self.cost_value(reading) > self.cost(reading)).then(nw.lit("high")).otherwise(nw.lit("low"))
-        return nw.when((nw.col("axis_revenue") > 0) & (cost > 0)).then(buying).otherwise(idle)
 
 
 def _revenue_axis(
@@ -211,7 +133,7 @@ def _state() -> nw.Expr:
     )  # fmt: skip
 
 
-def _segment(cuts: _Cuts) -> nw.Expr:
+def _segment(cuts: Cuts) -> nw.Expr:
     if math.isnan(cuts.revenue) and cuts.cost_axis == "unknown":
         return nw.lit("all")
     levels = [(r, c) for r in ("high", "low") for c in ("low", "high", "unknown")]
@@ -232,32 +154,6 @@ def _strategy(settings: Company) -> nw.Expr:
     return strategy
 
 
-def _median(frame: nw.LazyFrame[Any], column: str) -> float:
-    value = collect(frame.select(nw.col(column).median()))[column]
-    return float(value.iloc[0]) if len(value) and pd.notna(value.iloc[0]) else math.nan
-
-
-def _usual_cost(paired: nw.LazyFrame[Any]) -> tuple[float, float]:
-    """Intercept and slope of log cost on log revenue by least squares; missing where revenue does not vary."""
-    sums = collect(
-        paired.select(
-            n=nw.len(),
-            x=nw.col("lx").mean(),
-            y=nw.col("ly").mean(),
-            xx=(nw.col("lx") * nw.col("lx")).mean(),
-            xy=(nw.col("lx") * nw.col("ly")).mean(),
-        )
-    ).iloc[0]
-    if sums["n"] < 3:
-        return math.nan, math.nan
-    spread = float(sums["xx"] - sums["x"] ** 2)
-    if spread <= 1e-12 * max(1.0, float(sums["xx"])):
-        return math.nan, math.nan
-    # Rounded, so that the order in which an engine adds up moves no client across the line.
-    slope = round(float(sums["xy"] - sums["x"] * sums["y"]) / spread, 9)
-    return round(float(sums["y"]) - slope * float(sums["x"]), 9), slope
-
-
 def _summary(joined: nw.LazyFrame[Any]) -> pd.DataFrame:
     sums = [nw.col(c).sum() for c in ("revenue", "margin", "cost_to_serve", "contribution")]
     known = [nw.col(c).count().alias(f"{c}_known") for c in ("margin", "cost_to_serve", "contribution")]
@@ -276,7 +172,7 @@ def _summary(joined: nw.LazyFrame[Any]) -> pd.DataFrame:
     return shares[[*columns, "cost_to_serve", "contribution"]]
 
 
-def _matrix_sentence(summary: pd.DataFrame, cuts: _Cuts, settings: Company) -> str:
+def _matrix_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> str:
     if cuts.cost_axis == "unknown":
         return _one_axis_sentence(summary, cuts, settings)
     words = [_best_words(summary), _costly_words(summary, settings.currency), f"{_border_words(cuts, settings)}."]
@@ -287,7 +183,7 @@ def _matrix_sentence(summary: pd.DataFrame, cuts: _Cuts, settings: Company) -> s
     return " ".join(word for word in words if word)
 
 
-def _one_axis_sentence(summary: pd.DataFrame, cuts: _Cuts, settings: Company) -> str:
+def _one_axis_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> str:
     clients, axis = formats.plural(int(summary["clients"].sum()), "client"), _REVENUE_AXES[settings.segments.revenue_axis]
     if math.isnan(cuts.revenue):
         where = f"{clients} without {axis} in the period stay in one group"
@@ -323,7 +219,7 @@ def _costly_words(summary: pd.DataFrame, currency: str) -> str:
     )
 
 
-def _border_words(cuts: _Cuts, settings: Company) -> str:
+def _border_words(cuts: Cuts, settings: Company) -> str:
     border = cuts.cost(cuts.cost_axis)
     usual = _REVENUE_AXES[settings.segments.revenue_axis]
     costly = {
@@ -334,7 +230,7 @@ def _border_words(cuts: _Cuts, settings: Company) -> str:
     if math.isnan(border) or math.isnan(cuts.revenue):
         return "No client has both revenue and cost to serve, so the cuts can't be drawn"
     asked = settings.segments.cost_axis
-    instead = f" (clients are too few or too alike to read cost {_READINGS[asked]})" if asked != cuts.cost_axis else ""
+    instead = f" (clients are too few or too alike to read cost {READINGS[asked]})" if asked != cuts.cost_axis else ""
     high = f"{usual[:1].upper()}{usual[1:]} is high above {_revenue_text(cuts.revenue, settings)}"
     return f"{high}; cost to serve is high when {costly}{instead}"
 
@@ -347,7 +243,7 @@ def _revenue_text(value: float, settings: Company) -> str:
     return formats.number(value) if settings.segments.revenue_axis == "size" else formats.money(value, settings.currency)
 
 
-def _readings(axis: nw.LazyFrame[Any], cuts: _Cuts) -> pd.DataFrame:
+def _readings(axis: nw.LazyFrame[Any], cuts: Cuts) -> pd.DataFrame:
     """One row per reading of the cost axis: how many clients it puts into another cell than the chosen one."""
     levels = axis.select(*(cuts.cost_level(reading).alias(reading) for reading in cuts.costs))
     changed = {
