@@ -1,85 +1,102 @@
 """The kit beside its peers on the same generated purchases, in one run: ``make bench``.
 
-Absolute times depend on the machine; the ratios are what to read.
+    python -m benchmarks --transactions 10000000 --clients 1000000
+
+Every piece of work is done in a process of its own with two threads, so that its peak memory can be told. Absolute times
+depend on the machine; the ratios are what to read, and the bars they are held to are printed with them.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
+import importlib.util
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
-import numpy as np
-import pandas as pd
+from benchmarks.work import alone
 
-from crm_methods.engine import EngineSettings, open_engine
-from crm_methods.models.btyd_fit import fit_purchases
-from crm_methods.models.purchase_history import purchase_summary, unique_triples
+BARS = (
+    ("summary, at least 2.5 × faster than lifetimes", ("summary_lifetimes", "summary_ours"), "seconds", 2.5),
+    ("summary, at most 2.5 × hand-written SQL", ("summary_by_hand", "summary_ours"), "seconds", 1 / 2.5),
+    ("peak memory of the summary, at most half of lifetimes'", ("summary_lifetimes", "summary_ours"), "megabytes", 2.0),
+    ("fit by weeks, at least 50 × faster than lifetimes", ("fit_lifetimes week", "fit_ours week"), "seconds", 50.0),
+    ("fit by days, at least 10 × faster than lifetimes", ("fit_lifetimes day", "fit_ours day"), "seconds", 10.0),
+    ("value of 12 months, at least 10 × faster than lifetimes", ("score_lifetimes", "score_ours"), "seconds", 10.0),
+)
+"""Each bar: its words, the peer's and our work, what is compared, and the least ratio of the two."""
 
-AS_OF = dt.date(2025, 12, 31)
-DAYS = 1_460
-
-
-def purchases(clients: int, seed: int) -> pd.DataFrame:
-    """Purchases of clients who buy at their own rate and leave after a while: client_id, closed_on, revenue."""
-    rng = np.random.default_rng(seed)
-    first = rng.integers(0, DAYS // 2, clients)
-    alive = np.minimum(rng.exponential(500, clients), DAYS - first)
-    counts = 1 + rng.poisson(rng.gamma(0.6, 1 / 40, clients) * alive)
-    client = np.repeat(np.arange(clients), counts)
-    day = np.minimum(first[client] + (rng.random(len(client)) * alive[client]).astype(int), DAYS - 1)
-    # The first purchase is on the first day.
-    day[np.concatenate([[0], counts.cumsum()[:-1]])] = first
-    start = np.datetime64(AS_OF) - DAYS + 1
-    return pd.DataFrame({"client_id": client, "closed_on": start + day, "revenue": rng.lognormal(4, 1, len(client)).round(2)})
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of wall clock, and what the work returned."""
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
+ROWS = (
+    ("Summary, one row per client", None),
+    ("kit, to Parquet", "summary_ours"),
+    ("DuckDB SQL by hand, to Parquet", "summary_by_hand"),
+    ("DuckDB, bare scan", "scan"),
+    ("lifetimes, from and to memory", "summary_lifetimes"),
+    ("Fit of BG/NBD by weeks", None),
+    ("kit, counting distinct histories", "compress week"),
+    ("kit, fit", "fit_ours week"),
+    ("lifetimes, a row per client", "fit_lifetimes week"),
+    ("Fit of BG/NBD by days", None),
+    ("kit, counting distinct histories", "compress day"),
+    ("kit, fit", "fit_ours day"),
+    ("lifetimes, a row per client", "fit_lifetimes day"),
+    ("Value of the next 12 months", None),
+    ("kit, to Parquet", "score_ours"),
+    ("lifetimes, from and to memory", "score_lifetimes"),
+)
+ORDER = (
+    "scan", "summary_ours", "summary_by_hand", "summary_lifetimes", "summary_ours week", "compress week", "compress day",
+    "fit_ours week", "fit_lifetimes week", "fit_ours day", "fit_lifetimes day", "score_ours", "score_lifetimes",
+)  # fmt: skip
 
 
 def main() -> None:
-    """Print a row per piece of work: ours, the peer's, and the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=200_000)
+    """Do all the work, print a table of it, and say which bars were passed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transactions", type=int, default=10_000_000)
+    parser.add_argument("--clients", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    from lifetimes import BetaGeoFitter
-    from lifetimes.utils import summary_data_from_transaction_data
+    with tempfile.TemporaryDirectory(prefix="crm_bench_") as made:
+        folder = Path(made)
+        rows = alone("make", folder, given.transactions, given.clients, given.seed)["rows"]
+        print(f"{rows:,} purchases of {given.clients:,} clients, seed {given.seed}; two threads, each work in its own process\n")
+        done = {work: alone(work.split()[0], folder, *work.split()[1:]) for work in ORDER}
+    _print_table(done)
+    if importlib.util.find_spec("pymc_marketing") is None:
+        print("\npymc-marketing: not installed, so not measured")
+    _print_agreement(done)
+    _print_bars(done)
 
-    data = purchases(given.clients, given.seed)
-    print(f"{len(data):,} purchases of {given.clients:,} clients, seed {given.seed}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "purchases.parquet"
-        data.to_parquet(path, index=False)
-        engine = open_engine(EngineSettings(threads=2), Path(folder))
-        dated = engine.scan(path).with_columns(nw.col("closed_on").cast(nw.Date))
-        out = Path(folder) / "summary.parquet"
-        ours_summary, _ = timed(lambda: engine.write(purchase_summary(dated, AS_OF, money="revenue"), out, ["client_id"]))
-        theirs_summary, summary = timed(
-            lambda: summary_data_from_transaction_data(data, "client_id", "closed_on", "revenue", observation_period_end=AS_OF)
-        )
-        compress, triples = timed(lambda: unique_triples(engine.scan(out)))
-    ours_fit, _ = timed(lambda: fit_purchases("bg_nbd", triples, "week", "ml"))
-    weeks = summary[["frequency", "recency", "T"]].to_numpy() / np.array([1, 7, 7])
-    theirs = BetaGeoFitter()
-    theirs_fit, _ = timed(lambda: theirs.fit(*weeks.T))
-    rows = [
-        ("purchase summary", ours_summary, theirs_summary),
-        ("BG/NBD fit, weeks", ours_fit, theirs_fit),
-        ("… with compression to unique histories", ours_fit + compress, theirs_fit),
-    ]
-    print(f"{'work':<42}{'kit, s':>10}{'lifetimes, s':>14}{'ratio':>8}")
-    for name, ours, peer in rows:
-        print(f"{name:<42}{ours:>10.2f}{peer:>14.2f}{peer / ours:>8.1f}")
+
+def _print_table(done: Mapping[str, Mapping[str, Any]]) -> None:
+    print(f"{'':<46}{'seconds':>10}{'peak MB':>10}")
+    for name, work in ROWS:
+        if work is None:
+            print(name)
+            continue
+        told = done[work]
+        counted = f"  {told['rows']:,} distinct" if work.startswith("compress") else ""
+        print(f"{'  ' + name:<46}{told['seconds']:>10.2f}{told['megabytes']:>10,.0f}{counted}")
+
+
+def _print_agreement(done: Mapping[str, Mapping[str, Any]]) -> None:
+    """That the peers did the same work, since a ratio of different results says nothing."""
+    print(f"\nsummaries: {done['summary_by_hand']['rows_apart']:,} rows differ from SQL by hand, ", end="")
+    print(f"{done['summary_lifetimes']['rows_apart']:,} from lifetimes")
+    for unit in ("week", "day"):
+        ours, theirs = (done[f"fit_{who} {unit}"]["parameters"] for who in ("ours", "lifetimes"))
+        said = ", ".join(f"{name} {ours[name]:.4f} / {theirs[name]:.4f}" for name in ours)
+        print(f"parameters by {unit}s, kit / lifetimes: {said}")
+    print(f"purchases to come: {done['score_ours']['total']:,.0f} / {done['score_lifetimes']['total']:,.0f}\n")
+
+
+def _print_bars(done: Mapping[str, Mapping[str, Any]]) -> None:
+    for words, (peer, ours), what, least in BARS:
+        ratio = done[peer][what] / done[ours][what]
+        shown = f"{ratio:.1f} ×" if least > 1 else f"{1 / ratio:.1f} ×"
+        print(f"{'PASS' if ratio >= least else 'FAIL'}  {words}: {shown}")
 
 
 if __name__ == "__main__":

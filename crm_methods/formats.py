@@ -18,8 +18,8 @@ _MINUS = "−"
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "RUB": "₽", "JPY": "¥", "INR": "₹"}
 _MONEY_WORDS = frozenset(
     {
-        "amount", "budget", "clv", "contribution", "cost", "equity", "gain", "harm", "liability", "margin", "money", "price",
-        "revenue", "reward", "rewards", "spend", "turnover",
+        "amount", "budget", "clv", "contribution", "cost", "discount", "equity", "gain", "harm", "liability", "margin", "money",
+        "price", "returns", "revenue", "reward", "rewards", "spend", "stake", "turnover",
     }
 )  # fmt: skip
 _NOT_MONEY = ("_share", "_on", "_minutes", "_hours", "_days", "_months", "_id", "_count", "_level", "_axis", "_rank", "_clients")

@@ -102,8 +102,14 @@ def test_architecture_md_names_every_module_and_no_other():
     assert named == {path.relative_to(PACKAGE).as_posix() for path in MODULES}
 
 
-# Rooms whose tests stand in one file: the kinds of figures, and the simulator behind sample.py.
-TESTED_TOGETHER = {"kinds": ("bars", "lines", "matrices", "intervals"), "sample": ("sample_",)}
+# Rooms whose tests stand in one file: the kinds of figures, the simulator behind sample.py, what segments say, and the like.
+TESTED_TOGETHER = {
+    "kinds": ("bars", "lines", "matrices", "intervals"),
+    "sample": ("sample_",),
+    "segments_wants": ("segments_likes", "segments_leaves", "segments_voices"),
+    "segments_calls": ("segments_call_facts",),
+    "segments_tables": ("segments_findings",),
+}
 
 
 def test_every_module_has_a_test_file_of_its_own():

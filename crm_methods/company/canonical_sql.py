@@ -230,10 +230,11 @@ def day_sql(day: dt.date) -> str:
 
 def drop(sql: duckdb.DuckDBPyConnection, table: Table, steps: Sequence[str]) -> None:
     """Give back the memory of steps that are over."""
-    names = [*(f"{step}_{table.name}" for step in steps), *([f"fate_{table.name}"] if "cast" in steps else [])]
-    views = {name for (name,) in sql.execute("SELECT view_name FROM duckdb_views() WHERE temporary").fetchall()}
-    for name in names:
-        sql.execute(f"DROP {'VIEW' if name in views else 'TABLE'} IF EXISTS {name}")
+    for name in [*(f"{step}_{table.name}" for step in steps), *([f"fate_{table.name}"] if "cast" in steps else [])]:
+        try:
+            sql.execute(f"DROP TABLE IF EXISTS {name}")
+        except duckdb.CatalogException:
+            sql.execute(f"DROP VIEW {name}")
 
 
 def tables_there(sql: duckdb.DuckDBPyConnection) -> set[str]:
@@ -243,11 +244,12 @@ def tables_there(sql: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def columns_of(sql: duckdb.DuckDBPyConnection, table: str, step: str = "canon") -> list[str]:
-    """The columns of a table at one of its steps, in order."""
-    rows = sql.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [f"{step}_{table}"]
-    ).fetchall()
-    return [str(name) for (name,) in rows]
+    """The columns of a table at one of its steps, in order; none where it is not there."""
+    try:
+        found = sql.execute(f"SELECT * FROM {step}_{table} LIMIT 0").description or []
+    except duckdb.CatalogException:
+        return []
+    return [str(column[0]) for column in found]
 
 
 def _is_keyed(table: Table, cells: Mapping[str, Cell]) -> bool:

@@ -123,6 +123,8 @@ def write_all(sql: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def _is_ordered(sql: duckdb.DuckDBPyConnection, name: str, key: Sequence[str]) -> bool:
     """Whether the records need no sorting: they stand in the order of their key, or of their file where there are very many."""
     ((rows,),) = sql.execute(f"SELECT count(*) FROM canon_{name}").fetchall()
+    if rows < 2:
+        return True
     order = ["record"] if rows > _MOST_SORTED else [*key, "record"] if len(key) == 1 else []
     if not order:
         return False

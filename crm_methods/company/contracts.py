@@ -338,6 +338,11 @@ def missing_for(question: str, supplied: Mapping[str, frozenset[str]]) -> tuple[
     lacking = []
     for need in QUESTIONS[question].needs:
         choices = [choice.split(".") for choice in need.split("|")]
-        if not any(name in supplied.get(table, frozenset()) for table, name in choices):
+        if not any(_is_there(name, supplied.get(table, frozenset())) for table, name in choices):
             lacking.append(" or ".join(describe(choice) for choice in need.split("|")))
     return tuple(lacking)
+
+
+def _is_there(name: str, columns: frozenset[str]) -> bool:
+    """Whether a column, or one of a family such as ``rating_*``, is among those supplied."""
+    return any(column.startswith(name[:-1]) for column in columns) if name.endswith("*") else name in columns

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import typing
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,12 +144,21 @@ class Costs(Settings):
     avoidable_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
+def _five_scores(cuts: list[float]) -> list[float]:
+    if len(cuts) != 4 or any(later <= earlier for earlier, later in pairwise(cuts)):
+        raise ValueError("four numbers, each larger than the one before: with them the five scores change")
+    return cuts
+
+
+ScoreCuts = Annotated[list[float], AfterValidator(_five_scores)]
+
+
 class Cutpoints(Settings):
     """Where scores of recency (days), frequency (deals) and money begin, in ascending order; quintiles where not given."""
 
-    recency_days: list[float] | None = None
-    frequency: list[float] | None = None
-    money: list[float] | None = None
+    recency_days: ScoreCuts | None = None
+    frequency: ScoreCuts | None = None
+    money: ScoreCuts | None = None
 
 
 class Segments(Settings):

@@ -22,10 +22,13 @@ from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS, Floats, His
 
 TimeUnit = Literal["day", "week"]
 Estimation = Literal["map", "ml"]
-PurchaseFamily = Literal["naive", "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"]
+PurchaseFamily = Literal["naive", "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "mbg_cnbd_k", "recency_chain"]
 
 DAYS_PER_UNIT: Mapping[TimeUnit, float] = {"day": 1.0, "week": 7.0}
 """Days in a unit of time: the one place where fits are converted."""
+
+DAYS_PER_MONTH = 30.4375
+"""A calendar month on average (365.25 / 12): the one place where months become days."""
 
 PRIORS: Mapping[str, tuple[float, float]] = {
     "r": (0.0, 1.5),
@@ -38,6 +41,8 @@ PRIORS: Mapping[str, tuple[float, float]] = {
 }
 """Mean and standard deviation of the normal prior on each parameter's logarithm, alpha in
 mean gaps between purchases (clients' days per repeat purchase) and v in mean amounts."""
+
+NOBODY = "there is no client with a purchase"
 
 MAX_SD = 2.0
 """Cap on the standard deviation of any direction of log-parameter space: beyond a factor
@@ -62,7 +67,7 @@ _STARTS: Mapping[str, tuple[float, float]] = {
     "q": (1.3, 0.8),
     "v": (0.7, 0.0),
 }
-_Objective: TypeAlias = Callable[[Floats], tuple[float, Floats]]
+Objective: TypeAlias = Callable[[Floats], tuple[float, Floats]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +85,7 @@ class PurchaseFit:
     Parameters
     ----------
     family
-        ``bg_nbd``, ``mbg_nbd``, ``nbd``, ``pareto_nbd``, or ``naive`` (no parameters).
+        ``bg_nbd``, ``mbg_nbd``, ``nbd``, ``pareto_nbd``, ``mbg_cnbd_k``, ``recency_chain``, or ``naive`` (no parameters).
     parameters
         By name; alpha (and Pareto's beta) in ``time_unit``.
     log_likelihood
@@ -94,8 +99,10 @@ class PurchaseFit:
     at_bound
         Parameters that ran into their bound: the data do not determine them.
     covariance
-        Of the logarithms of the parameters (inverse Hessian, capped at ``MAX_SD``); None
+        Of the logarithms of the parameters but k (inverse Hessian, capped at ``MAX_SD``); None
         where not known.
+    min_x
+        Repeat purchases that all its clients have because they were chosen for them (``mbg_cnbd_k``).
     """
 
     family: PurchaseFamily
@@ -108,6 +115,7 @@ class PurchaseFit:
     converged: bool = True
     at_bound: tuple[str, ...] = ()
     covariance: Floats | None = None
+    min_x: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -132,9 +140,12 @@ class SpendFit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Optimum:
+class Optimum:
+    """Where a search came to rest: on log-parameters, with the curvature there."""
+
     log_theta: Floats
     log_likelihood: float
+    log_posterior: float
     converged: bool
     at_bound: tuple[str, ...]
     covariance: Floats
@@ -160,7 +171,7 @@ def nothing_to_fit(triples: pd.DataFrame) -> str:
     """Why these histories hold nothing that a model could be fitted to; empty when they do."""
     data = histories(triples)
     if data.n.sum() == 0:
-        return "there is no client with a purchase"
+        return NOBODY
     if float(data.n @ data.x) == 0:
         return "no client bought more than once"
     if float(data.n @ data.T) == 0:
@@ -201,7 +212,7 @@ def fit_purchases(
     purchases = float(data.n @ data.x)
     gap = float(data.n @ data.T) / purchases
     scaled = Histories(data.x, data.t_x / gap, data.T / gap, data.n)
-    optimum = _optimise(lambda theta: likelihood(theta, scaled), names, float(data.n.sum()), estimation)
+    optimum = optimise(lambda theta: likelihood(theta, scaled), names, float(data.n.sum()), estimation)
     gap_in_units = gap / DAYS_PER_UNIT[time_unit]
     parameters = dict(zip(names, np.exp(optimum.log_theta).tolist()))
     return PurchaseFit(
@@ -290,7 +301,7 @@ def fit_gamma_gamma(
     if np.ptp(np.log(means)) < 1e-6:
         return _spend_fallback(fallback, "all repeat buyers spend the same amount")
     scaled, names = Spends(x, means / scale, n), ("p", "q", "v")
-    optimum = _optimise(lambda theta: gamma_gamma(theta, scaled), names, float(buyers), estimation)
+    optimum = optimise(lambda theta: gamma_gamma(theta, scaled), names, float(buyers), estimation)
     p, q, v = np.exp(optimum.log_theta).tolist()
     v = v * scale
     if "q" in optimum.at_bound and q < 2:
@@ -320,8 +331,32 @@ def _spend_fallback(fallback: SpendFit, reason: str) -> SpendFit:
     )
 
 
-def _optimise(likelihood: _Objective, names: tuple[str, ...], clients: float, estimation: Estimation) -> _Optimum:
-    """Best of two starts by L-BFGS-B on log-parameters, with the curvature at the optimum."""
+def optimise(
+    likelihood: Objective,
+    names: tuple[str, ...],
+    clients: float,
+    estimation: Estimation,
+    start: Floats | None = None,
+    *,
+    roughly: bool = False,
+) -> Optimum:
+    """Best of two starts by L-BFGS-B on log-parameters, with the curvature at the optimum.
+
+    Parameters
+    ----------
+    likelihood
+        Log-likelihood and its gradient by the logarithms of the parameters.
+    names
+        Of the parameters, for their priors, bounds and starts.
+    clients
+        How many it is a sum over.
+    estimation
+        ``map`` with ``PRIORS``, or ``ml`` without.
+    start
+        A start that is known to be near, instead of the two.
+    roughly
+        To nine digits of the likelihood, for comparing models; the covariance is then left at the cap.
+    """
     centre, sd = (np.array([PRIORS[name][i] for name in names]) for i in (0, 1))
     low, high = (np.array([_BOUNDS[name][i] for name in names]) for i in (0, 1))
 
@@ -333,26 +368,28 @@ def _optimise(likelihood: _Objective, names: tuple[str, ...], clients: float, es
         return -value / clients, -gradient / clients
 
     # The problem is small: many BLAS threads only wait for each other (20 times slower when measured).
+    starts = [np.array([_STARTS[name][which] for name in names]) for which in (0, 1)] if start is None else [start]
     with threadpool_limits(limits=1, user_api="blas"):
         runs = [
             minimize(
                 loss,
-                np.array([_STARTS[name][start] for name in names]),
+                begin,
                 jac=True,
                 method="L-BFGS-B",
                 bounds=list(zip(low, high)),
-                options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-14, "gtol": 1e-9},
+                options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-9 if roughly else 1e-14, "gtol": 1e-5 if roughly else 1e-9},
             )
-            for start in (0, 1)
+            for begin in starts
         ]
         best = min(runs, key=lambda run: float(run.fun))
         theta: Floats = np.asarray(best.x, dtype=np.float64)
-        covariance = _covariance(loss, theta, clients)
+        covariance = np.eye(len(names)) * MAX_SD**2 if roughly else _covariance(loss, theta, clients)
     free = (theta > low + 1e-6) & (theta < high - 1e-6)
     slope = np.abs(np.asarray(best.jac))[free]
-    return _Optimum(
+    return Optimum(
         log_theta=theta,
         log_likelihood=likelihood(theta)[0],
+        log_posterior=-float(best.fun) * clients,
         # The line search stops where floats end; a flat gradient there is convergence all the same.
         converged=bool(best.success) or bool((slope < 1e-5).all()),
         at_bound=tuple(name for name, is_free in zip(names, free) if not is_free),
@@ -360,7 +397,7 @@ def _optimise(likelihood: _Objective, names: tuple[str, ...], clients: float, es
     )
 
 
-def _covariance(loss: _Objective, theta: Floats, clients: float) -> Floats:
+def _covariance(loss: Objective, theta: Floats, clients: float) -> Floats:
     """Inverse Hessian by central differences of the gradient, each direction's SD capped."""
     step = 1e-4
     shifts = np.eye(len(theta)) * step

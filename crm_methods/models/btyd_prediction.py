@@ -13,19 +13,21 @@ closed form where that works (tests).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from crm_methods.models import erlang_btyd, recency_chain
 from crm_methods.models.btyd_fit import DAYS_PER_UNIT, PurchaseFit
 from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_quadrature import beta_quadrature, enough_nodes
 
-# Nodes for a horizon of up to s times A = alpha + T. The error is at most (s / (s + 2))^(2 · nodes),
-# reached by clients with very many purchases: 1e-10 up to s = 12, 1e-7 up to s = 30.
-_NODES = ((1.0, 16), (3.0, 32), (6.0, 48), (12.0, 80), (30.0, 128), (np.inf, 256))
 _ROWS_AT_ONCE = 20_000
+_ELSEWHERE: Mapping[str, ModuleType] = {"mbg_cnbd_k": erlang_btyd, "recency_chain": recency_chain}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +47,7 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
     Parameters
     ----------
     fit
-        ``bg_nbd``, ``mbg_nbd``, ``nbd`` or ``naive``.
+        Of any family but ``pareto_nbd``.
     x, t_x, T
         Histories, times in days, all of length N.
     horizons_days
@@ -64,6 +66,8 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
     days = DAYS_PER_UNIT[fit.time_unit]
     repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
     ahead = np.atleast_1d(np.asarray(horizons_days, dtype=np.float64))
+    if fit.family in _ELSEWHERE:
+        return Forecast(*_ELSEWHERE[fit.family].forecast(fit, repeats, last, age, ahead))
     if fit.family == "naive":
         rate = np.divide(repeats, age, out=np.zeros_like(repeats), where=age > 0)
         return Forecast(rate[:, None] * ahead, np.full((len(repeats), len(ahead)), np.nan))
@@ -83,7 +87,7 @@ def expected_purchases(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayL
     Parameters
     ----------
     fit
-        ``bg_nbd``, ``mbg_nbd``, ``nbd`` or ``naive``.
+        Of any family but ``pareto_nbd``.
     x, t_x, T
         Histories, times in days. A client at its first purchase is (0, 0, 0).
     horizon_days
@@ -105,12 +109,13 @@ def probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
     """Chance that a client with this history is still a client today.
 
     1 for one-time buyers under BG/NBD and for everybody under NBD, *by construction*; NaN
-    under the naive forecast, which has no notion of it.
+    under the naive forecast, which has no notion of it. Under ``recency_chain``, which knows
+    no leaving either, the chance to buy again within ``recency_chain.AGAIN_WITHIN_MONTHS``.
 
     Parameters
     ----------
     fit
-        ``bg_nbd``, ``mbg_nbd``, ``nbd`` or ``naive``.
+        Of any family but ``pareto_nbd``.
     x, t_x, T
         Histories, times in days.
 
@@ -121,6 +126,9 @@ def probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
     """
     days = DAYS_PER_UNIT[fit.time_unit]
     repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    if fit.family in _ELSEWHERE:
+        alive_there: Floats = _ELSEWHERE[fit.family].probability_alive(fit, repeats, last, age)
+        return alive_there
     if fit.family == "naive":
         return np.full(len(repeats), np.nan)
     if fit.family == "nbd":
@@ -152,56 +160,11 @@ def probability_of_no_purchase(fit: PurchaseFit, horizon_days: float) -> float:
     return leaves_at_once + (1 - leaves_at_once) * quiet
 
 
-def beta_quadrature(a: float, b: ArrayLike, nodes: int) -> tuple[Floats, Floats]:
-    """Gauss quadrature for Beta(a, b), for each of several ``b``.
-
-    The Jacobi matrix is built on [0, 1] from the canonical moments of the beta
-    distribution, all of them positive, so that nothing cancels however large b is.
-
-    Parameters
-    ----------
-    a, b
-        Parameters of the beta distribution; K values of ``b``.
-    nodes
-        Number of nodes; polynomials of degree 2 · nodes − 1 are exact.
-
-    Returns
-    -------
-    tuple
-        Nodes in (0, 1) and weights that add up to 1, both (K, nodes).
-
-    References
-    ----------
-    Golub & Welsch (1969), "Calculation of Gauss quadrature rules"; Dette & Studden
-    (1997), "The Theory of Canonical Moments", ch. 1.
-    """
-    ones = np.atleast_1d(np.asarray(b, dtype=np.float64))[:, None]
-    k = np.arange(1, nodes + 1, dtype=np.float64)
-    odd, stay = (a + k - 1) / (a + ones + 2 * k - 2), (ones + k - 1) / (a + ones + 2 * k - 2)
-    even, rest = k / (a + ones + 2 * k - 1), (a + ones + k - 1) / (a + ones + 2 * k - 1)
-    zeta_odd = odd.copy()
-    zeta_odd[:, 1:] = odd[:, 1:] * rest[:, :-1]
-    zeta_even = stay * even
-    diagonal = zeta_odd.copy()
-    diagonal[:, 1:] += zeta_even[:, :-1]
-    beside = np.sqrt(zeta_odd[:, :-1] * zeta_even[:, :-1])
-    matrix = np.zeros((len(ones), nodes, nodes))
-    at = np.arange(nodes)
-    matrix[:, at, at] = diagonal
-    matrix[:, at[1:], at[:-1]] = beside
-    points, vectors = np.linalg.eigh(matrix)
-    return np.clip(points, 0.0, 1.0), vectors[:, 0, :] ** 2
-
-
 def _given_alive(fit: PurchaseFit, x: Floats, age: Floats, ahead: Floats) -> tuple[Floats, Floats]:
     """Expected purchases and survival, given alive today, in the fit's unit of time: (N, M) each."""
     r, alpha, a, b = _beta_geometric_parameters(fit)
     purchases, alive = np.zeros((len(x), len(ahead))), np.ones((len(x), len(ahead)))
-    reach = np.max(ahead, initial=0.0) / (alpha + age)
-    enough = 0.0
-    for limit, nodes in _NODES:
-        rows = np.flatnonzero((reach > enough) & (reach <= limit))
-        enough = limit
+    for nodes, rows in enough_nodes(np.max(ahead, initial=0.0) / (alpha + age)):
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
             distinct, where = np.unique(x[part], return_inverse=True)
@@ -219,7 +182,7 @@ def _given_alive(fit: PurchaseFit, x: Floats, age: Floats, ahead: Floats) -> tup
 
 def _beta_geometric_parameters(fit: PurchaseFit) -> tuple[float, float, float, float]:
     if fit.family not in {"bg_nbd", "mbg_nbd"}:
-        raise ValueError(f"{fit.family} is not predicted here; bg_nbd, mbg_nbd, nbd and naive are")
+        raise ValueError(f"{fit.family} is not predicted here; all others but it are")
     return tuple(fit.parameters[name] for name in ("r", "alpha", "a", "b"))  # type: ignore[return-value]
 
 

@@ -211,6 +211,42 @@ def activity_costs(activities: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFram
     return activities.assign(contact_cost=cost / activities["contacts"], activity_cost=cost)
 
 
+def priced_work(
+    interactions: nw.LazyFrame[Any],
+    rates: pd.DataFrame,
+    *,
+    start: dt.date,
+    end: dt.date,
+    pools: Sequence[Pool] = (),
+    contact_costs: Mapping[str, float] | None = None,
+    by: Sequence[str] = ("client_id",),
+) -> nw.LazyFrame[Any]:
+    """What ``client_work`` returns, with its price.
+
+    Parameters
+    ----------
+    interactions, start, end, pools, by
+        As for ``client_work``; days and pools equal to those ``rates`` were made from.
+    rates
+        What ``pool_rates`` returns: ``pool``, ``rate_cost``, ``status``.
+    contact_costs
+        Price of one contact by channel. It stands in, as direct cost, for contacts whose pool
+        has the status *no cost*; priced minutes are never charged a second time.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        One row per ``by``, ``pool`` and activity, with ``time_cost``, and ``direct_cost`` that holds the prices too.
+    """
+    priced = rates.dropna(subset=["rate_cost"])
+    rate = _lookup("pool", dict(zip(priced["pool"], priced["rate_cost"], strict=True)))
+    unpriced = rates.loc[rates["status"] == "no cost", "pool"].tolist()
+    price = nw.when(nw.col("pool").is_in(unpriced)).then(_lookup("channel", contact_costs or {})).otherwise(nw.lit(0.0))
+    return client_work(interactions, start=start, end=end, pools=pools, by=by).with_columns(
+        time_cost=nw.col("minutes") * rate, direct_cost=nw.col("direct_cost") + nw.col("contacts") * price
+    )
+
+
 def cost_by_client(
     interactions: nw.LazyFrame[Any],
     rates: pd.DataFrame,
@@ -219,33 +255,18 @@ def cost_by_client(
     end: dt.date,
     pools: Sequence[Pool] = (),
     contact_costs: Mapping[str, float] | None = None,
+    by: Sequence[str] = ("client_id",),
 ) -> nw.LazyFrame[Any]:
-    """What each client cost to serve.
-
-    Parameters
-    ----------
-    interactions, start, end, pools
-        As for ``client_work`` and equal to those ``rates`` were made from.
-    rates
-        What ``pool_rates`` returns.
-    contact_costs
-        Price of one contact by channel. It stands in, as direct cost, for contacts whose pool
-        has the status *no cost*; priced minutes are never charged a second time.
+    """What each client's contacts cost. Parameters are those of ``priced_work``.
 
     Returns
     -------
     narwhals.LazyFrame
-        One row per client with a contact in the period: ``client_id``, ``contacts``, ``minutes``, ``time_cost``,
-        ``direct_cost``, ``cost_to_serve`` (the sum of both). Time costs add up to the allocated cost of ``rates``.
+        One row per client with a contact in the period (or per ``by``): ``client_id``, ``contacts``, ``minutes``,
+        ``time_cost``, ``direct_cost``, ``cost_to_serve`` (the sum of both). Time costs add up to the allocated cost of ``rates``.
     """
-    priced = rates.dropna(subset=["rate_cost"])
-    rate = _lookup("pool", dict(zip(priced["pool"], priced["rate_cost"], strict=True)))
-    unpriced = rates.loc[rates["status"] == "no cost", "pool"].tolist()
-    price = nw.when(nw.col("pool").is_in(unpriced)).then(_lookup("channel", contact_costs or {})).otherwise(nw.lit(0.0))
-    work = client_work(interactions, start=start, end=end, pools=pools).with_columns(
-        time_cost=nw.col("minutes") * rate, direct_cost=nw.col("direct_cost") + nw.col("contacts") * price
-    )
-    summed = work.group_by("client_id").agg(*(nw.col(name).sum() for name in ("contacts", "minutes", "time_cost", "direct_cost")))
+    work = priced_work(interactions, rates, start=start, end=end, pools=pools, contact_costs=contact_costs, by=by)
+    summed = work.group_by(*by).agg(*(nw.col(name).sum() for name in ("contacts", "minutes", "time_cost", "direct_cost")))
     # Engines add floats in any order; six decimals make the same client the same in every run.
     rounded = summed.with_columns(
         nw.col("contacts").cast(nw.Int64), *(nw.col(name).round(6) for name in ("minutes", "time_cost", "direct_cost"))

@@ -1,15 +1,16 @@
 """How sure the value of the client base is: parameters drawn, then the process simulated.
 
 A "plug-in" interval, which takes the fitted parameters for the truth, covers .77–.88
-where it claims .95. Here every draw takes parameters from their posterior (normal on the
-log scale), then each client's fate: is it alive, how often does it buy, when does it
-leave, what does a purchase bring.
+where it claims .95. Here every draw takes parameters from their distribution
+(``parameter_draws``), then each client's fate: is it alive, how often does it buy, when
+does it leave, what does a purchase bring (``simulated_worth``). Populations of clients
+with models of their own, and contracts, are simulated apart and added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
@@ -18,14 +19,16 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from crm_methods.engine import collect
-from crm_methods.models.btyd_fit import DAYS_PER_UNIT, PurchaseFit, SpendFit
+from crm_methods.models import parameter_draws
+from crm_methods.models.btyd_fit import PurchaseFit, SpendFit
 from crm_methods.models.btyd_likelihood import Floats
-from crm_methods.models.btyd_prediction import forecast, probability_alive
-from crm_methods.models.lifetime_value import CLV_COLUMN, DAYS_PER_MONTH, expected_spend, monthly_discount_rate
+from crm_methods.models.lifetime_value import CLV_COLUMN
 from crm_methods.models.purchase_history import Money
+from crm_methods.models.purchase_ladder import Population
+from crm_methods.models.simulated_worth import Buyers, ContractDraws, Horizon, expected_future, one_future
 
 MAX_SIMULATED = 2_000
-"""Clients of a group that are simulated one by one; larger groups are represented by as many."""
+"""Clients of a group and population that are simulated one by one; larger ones are represented by as many."""
 
 TOTAL = "all"
 INTERVAL_COLUMNS = (
@@ -33,35 +36,42 @@ INTERVAL_COLUMNS = (
 )  # fmt: skip
 _COVERAGE = (0.025, 0.975)
 _Z = 1.959964
-# A draw of (nearly) nought would never let a client leave; numpy's geometric needs it above 0.
-_MIN_CHANCE = 1e-12
-_MAX_EXPECTED = 1e12
+_ROUNDS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Clients:
-    """The simulated clients of all groups; each stands for ``weight`` clients."""
+class _Sample:
+    """The simulated clients of a population; each stands for ``weight`` clients of its ``group``."""
 
-    x: Floats
-    t_x: Floats
-    T: Floats
-    mean: Floats
-    cost: Floats
+    buyers: Buyers
     weight: Floats
     group: Floats
 
+    def sums(self, each: Floats, groups: int) -> Floats:
+        sums: Floats = np.bincount(self.group.astype(int), weights=each, minlength=groups).astype(np.float64)
+        return sums
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Future:
-    days: float
-    months: int
-    monthly_rate: float
+class _Spread:
+    """How the sums of purchases and of worth (first axis) of one population scatter.
+
+    ``futures`` (2, draws, groups) where every client was simulated, else None; ``variance``
+    (2, groups + 1) of each group and, last, of all.
+    """
+
+    futures: Floats | None
+    variance: Floats
+
+    @classmethod
+    def of(cls, futures: Floats) -> _Spread:
+        with_all = np.concatenate([futures, futures.sum(axis=2, keepdims=True)], axis=2)
+        return cls(futures, with_all.var(axis=1))
 
 
 def equity_intervals(
     values: nw.LazyFrame[Any],
-    fit: PurchaseFit,
-    spend: SpendFit,
+    populations: Sequence[Population],
     *,
     by: str | None = None,
     money: Money = "margin",
@@ -70,16 +80,20 @@ def equity_intervals(
     annual_discount_rate: float = 0.10,
     draws: int = 1000,
     seed: int = 0,
+    bootstraps: int = parameter_draws.BOOTSTRAPS,
     max_simulated: int = MAX_SIMULATED,
+    contracts: ContractDraws | None = None,
 ) -> pd.DataFrame:
     """Purchases to come and customer equity of each group with their 95 % intervals.
 
     Parameters
     ----------
     values
-        ``lifetime_value.client_values`` over the same horizon and rate, with ``by``.
-    fit, spend
-        The models the values come from.
+        ``lifetime_value.client_values`` over the same horizon and rate: one row per client
+        with ``population``, what it is worth in all, contracts included, and ``by``.
+    populations
+        The models the values come from; one without a fit has neither values nor a spread.
+        Rows of any other population are worth what their ``contracts`` are.
     by
         Column of the groups, such as ``segment``; None for the whole base alone.
     money, cost_per_month
@@ -90,60 +104,68 @@ def equity_intervals(
         Number of simulated futures.
     seed
         Of the simulation; the same seed gives the same intervals whatever the order of rows.
+    bootstraps
+        As in ``parameter_draws.draws``.
     max_simulated
-        A group with more clients is represented by this many, evenly spread over its
-        clients in order of their value.
+        A group of a population with more clients is represented by this many, evenly spread
+        over its clients in order of their value, and the intervals become normal ones.
+    contracts
+        What contracts add, with the column ``by``.
 
     Returns
     -------
     pandas.DataFrame
         Key ``by`` (or ``group``), a row per group in order and one, ``all``, for the
         base: ``clients``; ``purchases`` and ``equity`` as expected, each with ``_low`` and
-        ``_high``. Bounds are missing where the model has no known uncertainty (``naive``).
+        ``_high``. The expected ones add up to the base; the bounds do not, since good luck
+        in one group meets bad luck in another.
     """
     key = by or "group"
     grouped = values if by else values.with_columns(group=nw.lit(TOTAL))
-    clv = CLV_COLUMN[money]
-    totals = collect(
-        grouped.group_by(key)
-        .agg(nw.len().alias("clients"), nw.col("expected_purchases").sum().alias("purchases"), nw.col(clv).sum().alias("equity"))
-        .sort(key)
-    )
-    totals = totals.assign(clients=totals["clients"].astype("int64"))
-    whole = pd.DataFrame([{key: TOTAL, **totals[["clients", "purchases", "equity"]].sum().to_dict()}])
-    points = pd.concat([totals, whole], ignore_index=True) if by else totals
-    points = points.assign(clients=points["clients"].astype("int64"))
-    if fit.covariance is None or fit.family not in {"bg_nbd", "mbg_nbd"} or totals.empty:
-        return points.assign(purchases_low=np.nan, purchases_high=np.nan, equity_low=np.nan, equity_high=np.nan)[
-            [key, *INTERVAL_COLUMNS]
-        ]
-    clients = _representatives(grouped, key, totals, clv, f"mean_{money}", cost_per_month, max_simulated)
-    future = _Future(horizon_months * DAYS_PER_MONTH, horizon_months, monthly_discount_rate(annual_discount_rate))
-    rng = np.random.default_rng(seed)
+    counted = _counted(grouped, key, CLV_COLUMN[money])
+    totals = counted.groupby(key)[["clients", "purchases", "equity"]].sum().reset_index()
+    if totals.empty:
+        return pd.DataFrame(columns=[key, *INTERVAL_COLUMNS])
+    horizon = Horizon.of(horizon_months, annual_discount_rate)
+    # A stream of its own for each population, so that one's draws change nothing for another.
+    streams = np.random.default_rng(seed).spawn(len(populations) + 1)
+    spreads = []
     # Many BLAS threads only wait for each other on matrices of four parameters.
     with threadpool_limits(limits=1, user_api="blas"):
-        if (clients.weight == 1).all():
-            bounds = _simulated_bounds(fit, spend, clients, future, len(totals), draws, rng)
-        else:
-            bounds = _decomposed_bounds(fit, spend, clients, future, totals, draws, rng)
-    kept = {name: column if by else column[:-1] for name, column in bounds.items()}
-    return points.assign(**kept)[[key, *INTERVAL_COLUMNS]]
+        for population, rng in zip(populations, streams):
+            sizes = counted[counted["population"] == population.name].set_index(key)["clients"]
+            if population.fit is None or sizes.empty:
+                continue
+            own = grouped.filter(nw.col("population") == population.name)
+            sample = _sample(own, sizes.reindex(totals[key], fill_value=0), money, cost_per_month, max_simulated)
+            is_whole = bool((sample.weight == 1).all())
+            count = draws if is_whole else min(draws, _ROUNDS)
+            models = parameter_draws.draws(population.fit, population.triples, count, rng, bootstraps)
+            if is_whole:
+                spreads.append(_simulated(models, population.spend, sample, horizon, len(totals), rng))
+            else:
+                spreads.append(_decomposed(models, population.fit, population.spend, sample, horizon, len(totals), rng))
+    if contracts is not None and len(contracts.clients):
+        spreads.append(_of_contracts(contracts, totals[key], by, draws, streams[-1]))
+    return _with_bounds(totals, key, spreads, with_groups=by is not None)
 
 
-def _representatives(
-    values: nw.LazyFrame[Any],
-    key: str,
-    totals: pd.DataFrame,
-    clv: str,
-    mean: str,
-    cost_per_month: str | None,
-    max_simulated: int,
-) -> _Clients:
+def _counted(grouped: nw.LazyFrame[Any], key: str, clv: str) -> pd.DataFrame:
+    """What is expected of each group and population, in order of the groups."""
+    sums = (nw.len().alias("clients"), nw.col("expected_purchases").sum().alias("purchases"), nw.col(clv).sum().alias("equity"))
+    counted = collect(grouped.group_by(key, "population").agg(*sums).sort(key, "population"))
+    # A sum of nothing is missing on some engines.
+    return counted.assign(clients=counted["clients"].astype("int64"), **counted[["purchases", "equity"]].fillna(0.0))
+
+
+def _sample(
+    values: nw.LazyFrame[Any], sizes: pd.Series[Any], money: Money, cost_per_month: str | None, max_simulated: int
+) -> _Sample:
     """Every client of small groups; of large ones every k-th in order of value, in the engine."""
     cost = nw.col(cost_per_month).cast(nw.Float64).fill_null(0.0) if cost_per_month else nw.lit(0.0)
-    numbers = (nw.col(mean).alias("mean"), cost.alias("cost"), nw.col(clv).alias("clv"))
-    rows = values.select(nw.col(key).alias("group"), "client_id", "x", "t_x", "T", *numbers)
-    strides = {name: -(-int(n) // max_simulated) for name, n in zip(totals[key], totals["clients"])}
+    numbers = (nw.col(f"mean_{money}").alias("mean"), cost.alias("cost"), nw.col(CLV_COLUMN[money]).alias("clv"))
+    rows = values.select(nw.col(str(sizes.index.name)).alias("group"), "client_id", "x", "t_x", "T", *numbers)
+    strides = {name: int(-(-size // max_simulated)) for name, size in sizes.items()}
     if max(strides.values()) > 1:
         stride = nw.lit(1)
         for name, step in strides.items():
@@ -152,150 +174,86 @@ def _representatives(
         rows = rows.with_columns(one=nw.lit(1)).with_columns(place=place, stride=stride)
         rows = rows.filter((nw.col("place") - 1) % nw.col("stride") == 0)
     taken = collect(rows.select("group", "client_id", "x", "t_x", "T", "mean", "cost").sort("group", "client_id"))
-    order = {name: number for number, name in enumerate(totals[key])}
+    order = {name: number for number, name in enumerate(sizes.index)}
     group = taken["group"].map(order).to_numpy(dtype=np.float64)
-    represented = totals["clients"].to_numpy(dtype=np.float64) / np.bincount(group.astype(int), minlength=len(totals))
-    x, t_x, age, mean_amount, costs = (taken[name].to_numpy(dtype=np.float64) for name in ("x", "t_x", "T", "mean", "cost"))
-    return _Clients(x, t_x, age, mean_amount, costs, weight=represented[group.astype(int)], group=group)
+    represented = sizes.to_numpy() / np.maximum(np.bincount(group.astype(int), minlength=len(sizes)), 1)
+    return _Sample(Buyers.of(taken), weight=represented[group.astype(int)], group=group)
 
 
-def _simulated_bounds(
-    fit: PurchaseFit, spend: SpendFit, clients: _Clients, future: _Future, groups: int, draws: int, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Quantiles of simulated totals per group, the whole base last."""
-    totals = np.zeros((2, draws, groups + 1))
-    for draw in range(draws):
-        bought, earned = _one_future(_drawn(fit, rng), _drawn_spend(spend, rng), clients, future, rng)
-        for row, each in enumerate((bought, earned)):
-            totals[row, draw, :groups] = _sums(clients, each, groups)
-            totals[row, draw, groups] = each.sum()
-    low, high = np.quantile(totals, _COVERAGE, axis=1)
-    return _named(low, high)
+def _simulated(
+    models: Sequence[PurchaseFit],
+    spend: SpendFit,
+    sample: _Sample,
+    horizon: Horizon,
+    groups: int,
+    rng: np.random.Generator,
+) -> _Spread:
+    """Sums per group in as many futures as there are drawn models."""
+    futures = np.zeros((2, len(models), groups))
+    for draw, model in enumerate(models):
+        future = one_future(model, parameter_draws.drawn_spend(spend, rng), sample.buyers, horizon, rng)
+        for row, each in enumerate(future):
+            futures[row, draw] = sample.sums(each, groups)
+    return _Spread.of(futures)
 
 
-def _decomposed_bounds(
+def _decomposed(
+    models: Sequence[PurchaseFit],
     fit: PurchaseFit,
     spend: SpendFit,
-    clients: _Clients,
-    future: _Future,
-    totals: pd.DataFrame,
-    draws: int,
+    sample: _Sample,
+    horizon: Horizon,
+    groups: int,
     rng: np.random.Generator,
-) -> dict[str, Floats]:
-    """Normal bounds for large groups: variance of the parameters + variance of the process.
+) -> _Spread:
+    """Variance of the parameters + variance of the process, where clients stand for others.
 
     A sample of m out of n clients shows the first in proportion (n/m)² and the second in
     proportion n/m, so that they are measured apart.
     """
-    groups, rounds = len(totals), min(draws, 200)
-    sizes = clients.weight
-    process = np.zeros((2, rounds, groups))
-    shifts = np.zeros((2, rounds, groups))
-    best = _expectations(fit, spend, clients, future)
-    for round_ in range(rounds):
-        outcome = _one_future(fit, spend, clients, future, rng)
-        moved = _expectations(_drawn(fit, rng), _drawn_spend(spend, rng), clients, future)
+    process, shifts = np.zeros((2, len(models), groups)), np.zeros((2, len(models), groups))
+    best = expected_future(fit, spend, sample.buyers, horizon)
+    for draw, model in enumerate(models):
+        outcome = one_future(fit, spend, sample.buyers, horizon, rng)
+        moved = expected_future(model, parameter_draws.drawn_spend(spend, rng), sample.buyers, horizon)
         for row in (0, 1):
-            process[row, round_] = _sums(clients, outcome[row] * np.sqrt(sizes), groups)
-            shifts[row, round_] = _sums(clients, (moved[row] - best[row]) * sizes, groups)
+            process[row, draw] = sample.sums(outcome[row] * np.sqrt(sample.weight), groups)
+            shifts[row, draw] = sample.sums((moved[row] - best[row]) * sample.weight, groups)
     variance = process.var(axis=1) + shifts.var(axis=1)
     of_all = process.var(axis=1).sum(axis=1) + shifts.sum(axis=2).var(axis=1)
-    half = _Z * np.sqrt(np.column_stack([variance, of_all]))
-    point = totals[["purchases", "equity"]].to_numpy(dtype=np.float64).T
-    centre = np.column_stack([point, point.sum(axis=1)])
-    low = centre - half
-    low[0] = np.maximum(low[0], 0.0)
-    return _named(low, centre + half)
+    return _Spread(None, np.column_stack([variance, of_all]))
 
 
-def _one_future(
-    fit: PurchaseFit, spend: SpendFit, clients: _Clients, future: _Future, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Purchases of each client within the horizon, and what it is worth, in one simulated future."""
-    days = DAYS_PER_UNIT[fit.time_unit]
-    r, alpha, a, b = (fit.parameters[name] for name in ("r", "alpha", "a", "b"))
-    size = len(clients.x)
-    alive = rng.random(size) < probability_alive(fit, clients.x, clients.t_x, clients.T)
-    rate = rng.standard_gamma(r + clients.x) / (alpha + clients.T / days)
-    spared = 1.0 if fit.family == "mbg_nbd" else 0.0
-    leaves = np.clip(rng.beta(a, b + clients.x + spared), _MIN_CHANCE, 1.0)
-    # A living client would buy `wishes` times; it leaves at purchase number `last`, whichever comes first.
-    wishes = rng.poisson(np.minimum(rate * future.days / days, _MAX_EXPECTED)).astype(np.float64)
-    last = rng.geometric(leaves).astype(np.float64)
-    bought = np.where(alive, np.minimum(wishes, last), 0.0)
-    # Purchases of a Poisson process lie evenly: the j-th of k at j/(k + 1) of the horizon.
-    share_of_time = np.where(last <= wishes, last / (wishes + 1), 1.0)
-    earned = bought * _spend_of_each(spend, clients, bought, rng) * _discount_of_purchases(bought, wishes, future)
-    paid = clients.cost * np.where(alive, _discounted_months(share_of_time * future.months, future), 0.0)
-    return bought, earned - paid
+def _of_contracts(
+    contracts: ContractDraws, groups: pd.Series[Any], by: str | None, draws: int, rng: np.random.Generator
+) -> _Spread:
+    order = {name: number for number, name in enumerate(groups)}
+    group = contracts.clients[by].map(order).fillna(-1).astype(int) if by else pd.Series(0, index=contracts.clients.index)
+    known = group.to_numpy() >= 0
+    futures = np.zeros((2, draws, len(groups)))
+    for draw in range(draws):
+        futures[1, draw] = np.bincount(group[known], weights=contracts.draw(rng)[known], minlength=len(groups))
+    return _Spread.of(futures)
 
 
-def _spend_of_each(spend: SpendFit, clients: _Clients, bought: Floats, rng: np.random.Generator) -> Floats:
-    """Mean amount of the simulated purchases of each client."""
-    expected = expected_spend(spend, clients.x, clients.mean)
-    if spend.family != "gamma_gamma":
-        return expected
-    p, q, v = (spend.parameters[name] for name in ("p", "q", "v"))
-    own = np.maximum(clients.mean, 0.0)
-    scale = rng.standard_gamma(q + p * clients.x) / (v + clients.x * own)
-    drawn = rng.standard_gamma(p * np.maximum(bought, 1.0)) / (np.maximum(scale, 1e-300) * np.maximum(bought, 1.0))
-    # Gamma-Gamma knows no losses: a client that buys below cost goes on as expected.
-    return np.where((clients.x > 0) & (clients.mean <= 0), expected, drawn)
-
-
-def _discount_of_purchases(bought: Floats, wishes: Floats, future: _Future) -> Floats:
-    # Paid at the end of each month, hence half a month later than the purchase on average.
-    mean_month = future.months * (bought + 1) / (2 * (wishes + 1)) + 0.5
-    factor: Floats = (1 + future.monthly_rate) ** -mean_month
-    return factor
-
-
-def _discounted_months(months: Floats, future: _Future) -> Floats:
-    if future.monthly_rate == 0:
-        return months
-    worth: Floats = (1 - (1 + future.monthly_rate) ** -months) / future.monthly_rate
-    return worth
-
-
-def _expectations(fit: PurchaseFit, spend: SpendFit, clients: _Clients, future: _Future) -> tuple[Floats, Floats]:
-    """Expected purchases and worth of each client under given parameters, discounted midway."""
-    ahead = forecast(fit, clients.x, clients.t_x, clients.T, [future.days / 2, future.days])
-    bought, alive = ahead.purchases[:, 1], ahead.alive[:, 0]
-    factor = (1 + future.monthly_rate) ** -(future.months / 2)
-    worth = bought * expected_spend(spend, clients.x, clients.mean) - clients.cost * alive * future.months
-    return bought, worth * factor
-
-
-def _drawn(fit: PurchaseFit, rng: np.random.Generator) -> PurchaseFit:
-    return replace(fit, parameters=_around(fit.parameters, fit.covariance, rng))
-
-
-def _drawn_spend(spend: SpendFit, rng: np.random.Generator) -> SpendFit:
-    if spend.family != "gamma_gamma":
-        return spend
-    drawn = _around(spend.parameters, spend.covariance, rng)
-    p, q, v = drawn["p"], max(drawn["q"], 1.01), drawn["v"]
-    return replace(spend, parameters={"p": p, "q": q, "v": v}, level=p * v / (q - 1), weight=(q - 1) / p)
-
-
-def _around(parameters: Mapping[str, float], covariance: Floats | None, rng: np.random.Generator) -> dict[str, float]:
-    if covariance is None:
-        return dict(parameters)
-    values, vectors = np.linalg.eigh(covariance)
-    shift = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(values)))
-    # Within what floats and the models bear; no draw of a base that holds reaches it.
-    return {name: float(value * np.exp(np.clip(s, -12.0, 12.0))) for (name, value), s in zip(parameters.items(), shift)}
-
-
-def _sums(clients: _Clients, each: Floats, groups: int) -> Floats:
-    sums: Floats = np.bincount(clients.group.astype(int), weights=each, minlength=groups).astype(np.float64)
-    return sums
-
-
-def _named(low: Floats, high: Floats) -> dict[str, Floats]:
-    return {
-        "purchases_low": low[0],
-        "purchases_high": high[0],
-        "equity_low": low[1],
-        "equity_high": high[1],
-    }
+def _with_bounds(totals: pd.DataFrame, key: str, spreads: Sequence[_Spread], with_groups: bool) -> pd.DataFrame:
+    """The totals with their bounds, and the whole base as the last row."""
+    whole = pd.DataFrame([{key: TOTAL, **totals[["clients", "purchases", "equity"]].sum().to_dict()}])
+    points = pd.concat([totals, whole], ignore_index=True)
+    points = points.assign(clients=points["clients"].astype("int64"))
+    centre = points[["purchases", "equity"]].to_numpy(dtype=np.float64).T
+    simulated = [spread.futures for spread in spreads if spread.futures is not None]
+    if not spreads:
+        low = high = np.full_like(centre, np.nan)
+    elif len(simulated) == len(spreads):
+        futures = np.sum(simulated, axis=0)
+        low, high = np.quantile(np.concatenate([futures, futures.sum(axis=2, keepdims=True)], axis=2), _COVERAGE, axis=1)
+    else:
+        half = _Z * np.sqrt(np.sum([spread.variance for spread in spreads], axis=0))
+        low, high = centre - half, centre + half
+        low[0] = np.maximum(low[0], 0.0)
+    # A sum of chances below one in forty is expected to be more than its own upper bound.
+    low, high = np.minimum(low, centre), np.maximum(high, centre)
+    bounds = {"purchases_low": low[0], "purchases_high": high[0], "equity_low": low[1], "equity_high": high[1]}
+    table = points.assign(**bounds)[[key, *INTERVAL_COLUMNS]]
+    return table if with_groups else table.tail(1).reset_index(drop=True)

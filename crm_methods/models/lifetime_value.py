@@ -2,17 +2,18 @@
 
     CLV_i = Σ_t [E[purchases in month t] · E[margin of one] − cost per month · P(alive at t)] / (1 + d)^t
 
-The frequency models are in ``btyd_fit`` and ``btyd_prediction``, their trial by holdout in
-``btyd_validation``, intervals in ``equity_intervals``. Here they meet: a base is fitted,
-the rung of the ladder chosen, each distinct history scored once and joined back to the
-clients in the engine.
+The frequency models are in ``btyd_fit`` and ``btyd_prediction``, the ladder of them in
+``purchase_ladder``, their trial by holdout in ``btyd_validation``, intervals in
+``equity_intervals``. Here they meet: a base is fitted, each distinct history scored once
+and joined back to the clients in the engine.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -20,25 +21,25 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from crm_methods.engine import collect
-from crm_methods.models.btyd_fit import (
-    Estimation,
-    NoFit,
-    PurchaseFit,
-    SpendFit,
-    TimeUnit,
-    fit_gamma_gamma,
-    fit_purchases,
-    is_sound,
-    naive,
-)
+from crm_methods.models.btyd_fit import DAYS_PER_MONTH as DAYS_PER_MONTH
+from crm_methods.models.btyd_fit import Estimation, PurchaseFit, SpendFit, TimeUnit, fit_gamma_gamma
 from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.btyd_prediction import forecast, probability_alive
-from crm_methods.models.btyd_validation import Rung, choose_rung, holdout_counts, holdout_table, models_table
-from crm_methods.models.purchase_history import TRIPLE, Money, unique_spends, unique_triples
-from crm_methods.models.second_opinion import SecondOpinion, fit_pareto_nbd, second_opinion, spend_second_opinion
-
-DAYS_PER_MONTH = 30.4375
-"""A calendar month on average (365.25 / 12): the one place where months become days."""
+from crm_methods.models.btyd_validation import models_table
+from crm_methods.models.purchase_history import TRIPLE, Money, unique_spends
+from crm_methods.models.purchase_ladder import (
+    PURCHASES,
+    REGULAR,
+    BuyingDays,
+    Histories,
+    Ladder,
+    RegularBuyers,
+    climb_down,
+    population,
+    regular_ladder,
+)
+from crm_methods.models.purchase_ladder import Population as Population
+from crm_methods.models.second_opinion import SecondOpinion, second_opinion, spend_second_opinion
 
 CLV_COLUMN: dict[Money, str] = {"margin": "clv", "revenue": "clv_revenue"}
 """Name of the value per client; without margins it is no lifetime value and is called revenue."""
@@ -50,26 +51,21 @@ class LifetimeValueModel:
 
     Parameters
     ----------
-    rung, reason
-        The family used (``bg_nbd``, ``mbg_nbd``, ``naive``) or ``not_enough``, and why.
-    fit
-        That family on the whole history; None where there is not enough.
-    spend
-        What a purchase brings, on the whole history.
+    populations
+        Regular buyers where they have a model of their own, and all others, each with its rung.
     models
         ``btyd_validation.models_table`` of the fits on the calibration period (on the
         whole history where there is no holdout).
-    holdout
-        ``btyd_validation.holdout_table``; empty without a holdout.
-    triples
-        ``x``, ``t_x``, ``T``, ``n`` of the whole history.
+    rung, reason, fit, spend, holdout, triples
+        Of the population that is not regular, or of the only one.
     """
 
+    populations: tuple[Population, ...]
+    models: pd.DataFrame
     rung: str
     reason: str
     fit: PurchaseFit | None
     spend: SpendFit
-    models: pd.DataFrame
     holdout: pd.DataFrame
     triples: pd.DataFrame
 
@@ -95,8 +91,11 @@ def fit_lifetime_value(
     time_unit: TimeUnit = "day",
     estimation: Estimation = "map",
     with_lifetimes: bool = True,
+    days: BuyingDays | None = None,
+    regular: RegularBuyers | None = None,
+    regular_before: RegularBuyers | None = None,
 ) -> LifetimeValueModel:
-    """Fit all models of a base, try them on its holdout and choose the rung of the ladder.
+    """Fit all models of a base, try them on its holdout and choose each population's rung of the ladder.
 
     Parameters
     ----------
@@ -111,38 +110,57 @@ def fit_lifetime_value(
         As in ``btyd_fit.fit_purchases``.
     with_lifetimes
         Whether to ask lifetimes for Pareto/NBD and its second opinion.
+    days
+        The purchases that both were made from, for the recency chain; without them the naive forecast stands in.
+    regular, regular_before
+        Who buys regularly today, where they are enough for a population of their own, and who did before the holdout.
 
     Returns
     -------
     LifetimeValueModel
-        Always; where nothing can be fitted it says why.
+        Always; where nobody ever bought it says so.
     """
-    triples = unique_triples(summary)
-    counts = holdout_counts(calibration) if calibration is not None else pd.DataFrame()
-    # Without a client in the calibration period there is nothing to hold out.
-    before = summary if calibration is None or counts.empty else calibration
-    trained = triples if before is summary else unique_triples(before)
-    tried, used = _fit_families(trained, time_unit, estimation)
-    if with_lifetimes:
-        tried.append(fit_pareto_nbd(trained, time_unit))
-    fits = [naive(trained, time_unit), *(fit for fit in tried if isinstance(fit, PurchaseFit))]
-    holdout = holdout_table(fits, counts)
-    spends = unique_spends(before, money)
-    level = _mean_per_purchase(summary, money)
+    own = _regular_population(summary, calibration, regular, regular_before, money, time_unit, estimation)
+    if own is not None and regular is not None:
+        summary = summary.join(regular.ids, on="client_id", how="anti")
+        known = regular_before or regular
+        calibration = calibration.join(known.ids, on="client_id", how="anti") if calibration is not None else None
+        days = days.without(regular.ids) if days is not None else None
+    histories = Histories.of(summary, calibration)
+    # Beside regular buyers there may be nobody else.
+    if own is not None and histories.whole.empty:
+        return _model((own[0],), models_table(own[1].fits, own[0].spend))
+    before = summary if calibration is None or histories.counts.empty else calibration
+    ladder = climb_down(histories, days, time_unit, estimation, with_lifetimes=with_lifetimes)
+    spends, level = unique_spends(before, money), _mean_per_purchase(summary, money)
     spend_before = fit_gamma_gamma(spends, level, estimation)
-    rung = choose_rung(tried, holdout)
-    if used != estimation and rung.rung in {"bg_nbd", "mbg_nbd"}:
-        rung = Rung(rung.rung, f"maximum likelihood did not determine the parameters, so weak priors were added; {rung.reason}")
-    chosen, rung = _final_fit(rung, triples, time_unit, used)
-    return LifetimeValueModel(
-        rung=rung.rung,
-        reason=rung.reason,
-        fit=chosen,
-        spend=spend_before if before is summary else fit_gamma_gamma(unique_spends(summary, money), level, estimation),
-        models=models_table(fits, spend_before, _opinions(trained, spends, time_unit) if with_lifetimes else ()),
-        holdout=holdout,
-        triples=triples,
-    )
+    spend = spend_before if before is summary else fit_gamma_gamma(unique_spends(summary, money), level, estimation)
+    opinions = _opinions(histories.trained, spends, time_unit) if with_lifetimes else ()
+    fits = [*ladder.fits, *(own[1].fits if own is not None else [])]
+    others = population(PURCHASES, ladder, spend, histories)
+    return _model((*([own[0]] if own is not None else []), others), models_table(fits, spend_before, opinions))
+
+
+def score_populations(model: LifetimeValueModel, horizon_months: int = 36, annual_discount_rate: float = 0.10) -> pd.DataFrame:
+    """``score_triples`` of every population that has a model, with its name in ``population``."""
+    scored = [
+        score_triples(each.fit, each.triples, horizon_months, annual_discount_rate).assign(population=each.name)
+        for each in model.populations
+        if each.fit is not None
+    ]
+    return pd.concat(scored, ignore_index=True)
+
+
+def with_population(
+    summary: nw.LazyFrame[Any], model: LifetimeValueModel, regular: RegularBuyers | None = None
+) -> nw.LazyFrame[Any]:
+    """The histories with the name of each client's ``population``."""
+    names = [each.name for each in model.populations]
+    if REGULAR not in names or regular is None:
+        return summary.with_columns(population=nw.lit(PURCHASES))
+    named = regular.ids.with_columns(population=nw.lit(REGULAR))
+    joined = summary.join(named, on="client_id", how="left")
+    return joined.with_columns(population=nw.col("population").fill_null(PURCHASES))
 
 
 def score_triples(
@@ -153,7 +171,7 @@ def score_triples(
     Parameters
     ----------
     fit
-        ``bg_nbd``, ``mbg_nbd``, ``nbd`` or ``naive``.
+        Of any family but ``pareto_nbd``.
     triples
         ``x``, ``t_x``, ``T`` in days; further columns are ignored.
     horizon_months
@@ -208,7 +226,7 @@ def expected_spend(spend: SpendFit, x: Any, mean: Any) -> Floats:
 def client_values(
     summary: nw.LazyFrame[Any],
     scores: nw.LazyFrame[Any],
-    spend: SpendFit,
+    spend: SpendFit | Mapping[str, SpendFit],
     *,
     money: Money = "margin",
     cost_per_month: str | None = None,
@@ -219,11 +237,11 @@ def client_values(
     ----------
     summary
         One row per client (``purchase_history.purchase_summary``), with the column
-        ``cost_per_month`` where that is given.
+        ``cost_per_month`` where that is given, and ``population`` where ``spend`` has several.
     scores
-        ``score_triples`` as a frame of the same engine (``engine.frame``).
+        ``score_triples`` as a frame of the same engine (``engine.frame``), or ``score_populations``.
     spend
-        The model of amounts.
+        The model of amounts, or that of each population.
     money
         Which amount the summary holds.
     cost_per_month
@@ -236,14 +254,15 @@ def client_values(
         ``discounted_months_alive``, ``expected_<money>`` of one purchase, and ``clv``
         (``clv_revenue`` where ``money`` is revenue).
     """
-    mean = nw.col(f"mean_{money}")
-    expected = (mean * nw.col("x") + spend.weight * spend.level) / (nw.col("x") + spend.weight)
+    key = [*TRIPLE, *([] if isinstance(spend, SpendFit) else ["population"])]
+    level, weight = (_of_population(spend, name) for name in ("level", "weight"))
+    expected = (nw.col(f"mean_{money}") * nw.col("x") + weight * level) / (nw.col("x") + weight)
     worth = nw.col("discounted_purchases") * nw.col(f"expected_{money}")
     if cost_per_month is not None:
         cost = nw.col(cost_per_month).cast(nw.Float64).fill_null(0.0)
         worth = worth - cost * nw.col("discounted_months_alive")
     return (
-        summary.join(scores, on=list(TRIPLE), how="left")
+        summary.join(scores, on=key, how="left")
         .with_columns(expected.alias(f"expected_{money}"))
         .with_columns(worth.alias(CLV_COLUMN[money]))
     )
@@ -278,32 +297,50 @@ def customer_equity(values: nw.LazyFrame[Any], by: str | None = None, money: Mon
     return collect(totals.sort(key))
 
 
-def _fit_families(
-    triples: pd.DataFrame, time_unit: TimeUnit, estimation: Estimation
-) -> tuple[list[PurchaseFit | NoFit], Estimation]:
-    """Our three families, with priors where maximum likelihood leaves no usable one; and which it was."""
-    families: tuple[Literal["nbd", "bg_nbd", "mbg_nbd"], ...] = ("nbd", "bg_nbd", "mbg_nbd")
-    tried = [fit_purchases(family, triples, time_unit, estimation) for family in families]
-    leaving = [fit for fit in tried if isinstance(fit, PurchaseFit) and fit.family != "nbd"]
-    if estimation == "map" or not leaving or any(is_sound(fit) for fit in leaving):
-        return tried, estimation
-    return [fit_purchases(family, triples, time_unit, "map") for family in families], "map"
+def _regular_population(
+    summary: nw.LazyFrame[Any],
+    calibration: nw.LazyFrame[Any] | None,
+    regular: RegularBuyers | None,
+    before: RegularBuyers | None,
+    money: Money,
+    time_unit: TimeUnit,
+    estimation: Estimation,
+) -> tuple[Population, Ladder] | None:
+    if regular is None:
+        return None
+    theirs = summary.join(regular.ids, on="client_id", how="inner")
+    tried = None if calibration is None or before is None else calibration.join(before.ids, on="client_id", how="inner")
+    histories = Histories.of(theirs, tried)
+    ladder = regular_ladder(histories, regular, before, time_unit, estimation)
+    if ladder is None:
+        return None
+    spend = fit_gamma_gamma(unique_spends(theirs, money), _mean_per_purchase(theirs, money), estimation)
+    return population(REGULAR, ladder, spend, histories), ladder
 
 
-def _final_fit(rung: Rung, triples: pd.DataFrame, time_unit: TimeUnit, estimation: Estimation) -> tuple[PurchaseFit | None, Rung]:
-    """The chosen family on the whole history; a rung lower where that does not hold."""
-    if rung.rung == "not_enough":
-        return None, rung
-    if rung.rung in {"bg_nbd", "mbg_nbd"}:
-        family: Literal["bg_nbd", "mbg_nbd"] = "bg_nbd" if rung.rung == "bg_nbd" else "mbg_nbd"
-        fit = fit_purchases(family, triples, time_unit, estimation)
-        if isinstance(fit, PurchaseFit) and is_sound(fit):
-            return fit, rung
-        with_priors = fit_purchases("mbg_nbd", triples, time_unit, "map")
-        if isinstance(with_priors, PurchaseFit) and is_sound(with_priors):
-            return with_priors, Rung("mbg_nbd", "the best model did not hold on the whole history; MBG/NBD with priors does")
-        rung = Rung("naive", "no model held on the whole history")
-    return replace(naive(triples, time_unit), estimation=estimation), rung
+def _model(populations: tuple[Population, ...], models: pd.DataFrame) -> LifetimeValueModel:
+    main = populations[-1]
+    return LifetimeValueModel(
+        populations=populations,
+        models=models,
+        rung=main.rung,
+        reason=main.reason,
+        fit=main.fit,
+        spend=main.spend,
+        holdout=main.holdout,
+        triples=main.triples,
+    )
+
+
+def _of_population(spend: SpendFit | Mapping[str, SpendFit], name: str) -> nw.Expr:
+    """A number of the model of amounts, by population where there are several."""
+    if isinstance(spend, SpendFit):
+        return nw.lit(float(getattr(spend, name)))
+    (first, *others) = spend
+    value = nw.lit(float(getattr(spend[first], name)))
+    for other in others:
+        value = nw.when(nw.col("population") == other).then(float(getattr(spend[other], name))).otherwise(value)
+    return value
 
 
 def _mean_per_purchase(summary: nw.LazyFrame[Any], money: Money) -> float:

@@ -161,6 +161,57 @@ def calibration_holdout(
     )
 
 
+def gap_summary(
+    purchases: nw.LazyFrame[Any], as_of: dt.date, *, money: Money = "margin", on: str = "closed_on"
+) -> nw.LazyFrame[Any]:
+    """One row per client that bought on at least two days: how long it waited between its purchases, and how evenly.
+
+    Parameters
+    ----------
+    purchases, as_of, money, on
+        As in ``purchase_summary``; purchases are merged by day.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        Key ``client_id``. ``gaps`` completed gaps, at least one; ``gap_sum`` their days, ``gap_square_sum`` the squares;
+        ``gap_log_sum`` the logarithms of the days; ``wait_log_sum`` the logarithms as they are expected before a wait is
+        counted in whole days (a wait that ends on day g has lasted between g − 1 and g days); ``pairs`` of successive gaps
+        and ``pair_square_sum``, the sum of (gap / (gap + the one after) − ½)²; ``last_on``, and ``last_day``, its number as the
+        engine counts days.
+    """
+    days = _occasions(purchases, as_of, "day", money, on).with_columns(number=day_number("occasion"))
+    gaps = days.with_columns(gap=as_float(nw.col("number") - nw.col("number").shift(1).over("client_id", order_by="occasion")))
+    paired = gaps.with_columns(before=nw.col("gap").shift(1).over("client_id", order_by="occasion"))
+    less = nw.col("gap") - 1
+    # 0 · log 0 is 0, and no engine says so.
+    wait_log = nw.col("gap") * nw.col("gap").log() - less * nw.max_horizontal(less, nw.lit(1.0)).log() - 1
+    evenness = nw.col("before") / (nw.col("before") + nw.col("gap")) - 0.5
+    measured = paired.filter(~nw.col("gap").is_null()).with_columns(
+        gap_square_sum=nw.col("gap") * nw.col("gap"),
+        gap_log_sum=nw.col("gap").log(),
+        wait_log_sum=wait_log,
+        pair_square_sum=evenness * evenness,
+    )
+    per_client = measured.group_by("client_id").agg(
+        nw.len().alias("gaps"),
+        nw.col("gap").sum().alias("gap_sum"),
+        nw.col("gap_square_sum").sum(),
+        nw.col("gap_log_sum").sum(),
+        nw.col("wait_log_sum").sum(),
+        nw.col("pair_square_sum").sum(),
+        nw.col("last_on").max(),
+        nw.col("number").max().alias("last_day"),
+    )
+    sums = [f"{what}_sum" for what in ("gap", "gap_square", "gap_log", "wait_log")]
+    return per_client.with_columns(
+        gaps=nw.col("gaps").cast(nw.Int64),
+        pairs=nw.col("gaps").cast(nw.Int64) - 1,
+        # A client with a single gap has no pair: nothing for pandas, NULL for the others.
+        pair_square_sum=nw.col("pair_square_sum").fill_null(0.0),
+    ).select("client_id", "gaps", *sums, "pairs", "pair_square_sum", "last_on", "last_day")
+
+
 def unique_triples(summary: nw.LazyFrame[Any], by: Sequence[str] = ()) -> pd.DataFrame:
     """How many clients share each history: what the models are fitted on and scored by.
 

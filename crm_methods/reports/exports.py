@@ -20,16 +20,32 @@ import pandas as pd
 
 from crm_methods import formats
 from crm_methods.company.contracts import TABLES
-from crm_methods.company.vocabulary import SEGMENT_LABELS
+from crm_methods.company.vocabulary import SEGMENT_LABELS, STRATEGY_LABELS, segment_label
 from crm_methods.engine import collect
 from crm_methods.errors import StageError
 from crm_methods.reports.markup import Pseudonyms, plain
 
 _PER_CLIENT: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("client_facts", ("name", "industry", "territory")),
-    ("client_segments", ("segment", "strategy", "revenue", "cost_to_serve", "contribution", "p_alive", "clv", "clv_revenue")),
+    ("client_facts", ("name", "owner", "industry", "territory")),
+    ("client_calls", ("call_rank", "call_reason", "at_stake")),
+    (
+        "client_segments",
+        (
+            "segment", "p_cell", "previous_segment", "moved_beyond_noise", "strategy", "revenue", "cost_to_serve", "contribution",
+            "population", "p_alive", "clv", "clv_low", "clv_high", "clv_revenue", "clv_revenue_low", "clv_revenue_high",
+            "next_order_on", "overdue",
+        ),
+    ),
+    ("client_certainty", ("p_cell",)),
+    ("client_migration", ("previous_segment", "moved_beyond_noise")),
+    ("next_orders", ("next_order_on", "days_overdue")),
+    ("client_contract_values", ("running_contracts", "next_renewal_on")),
+    ("cut_costs", ("minimum_order_amount", "monthly_fee_amount")),
+    ("client_scores", ("rfm",)),
+    ("client_abc", ("abc", "xyz")),
     ("client_offers", ("product_package", "service_package", "next_product")),
-)
+)  # fmt: skip
+"""Tables with a row per client, and the columns a CRM should know of them; where two hold a column the first one counts."""
 _NEXT_CONTACT = {"channel": "next_contact_channel", "occasion": "next_contact_occasion"}
 _MAX_CLIENTS = 5_000_000
 # Full-width forms of = + - @ count too: some spreadsheets take them for the plain ones.
@@ -41,25 +57,29 @@ _FORMULA_TEXT = re.compile(r'(<c\b[^>]*\bt="str"[^>]*>(?:<f[^>]*>[^<]*</f>|<f[^>
 
 
 def client_list(tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any] | None:
-    """What a CRM should know of each client after a run.
+    """What a CRM, and whoever calls clients, should know of each client after a run.
 
     Parameters
     ----------
     tables
-        The run's tables by name; those of ``client_facts``, ``client_segments``, ``client_offers``
-        (each a row per client) and ``contact_calendar`` (a row per contact) are used.
+        The run's tables by name; those with a row per client that stages 1 to 3 write are used, and ``contact_calendar``
+        (a row per contact).
 
     Returns
     -------
     narwhals.LazyFrame | None
-        One row per client (key ``client_id``) of the first of these tables, with the columns that
-        exist: name, industry, territory, segment, strategy, revenue, cost_to_serve, contribution,
-        p_alive, clv or clv_revenue, product_package, service_package, next_product,
-        next_contact_on, next_contact_channel, next_contact_occasion. None without any such table.
+        One row per client (key ``client_id``) of the first of these tables, with the columns that exist: who it is and who
+        is responsible for it, whom to call first and why (``call_rank``, ``call_reason``, ``at_stake``), its ``segment``
+        and ``strategy`` with readable names beside them, how likely it is in this cell and whether it moved, its revenue,
+        cost and value with its interval, when it is expected to order, its scores, packages and next contact. In the order
+        of ``call_rank`` where there is one, then of ``client_id``. None without any such table.
     """
-    parts = [
-        tables[name].select("client_id", *_present(tables[name], columns)) for name, columns in _PER_CLIENT if name in tables
-    ]
+    parts, taken = [], {"client_id"}
+    for name, columns in _PER_CLIENT:
+        if name in tables:
+            new = [column for column in _present(tables[name], columns) if column not in taken]
+            parts.append(tables[name].select("client_id", *new))
+            taken |= set(new)
     if not parts:
         return None
     if "contact_calendar" in tables:
@@ -67,7 +87,10 @@ def client_list(tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any] | 
     listed = parts[0]
     for part in parts[1:]:
         listed = listed.join(part, on="client_id", how="left")
-    return listed.sort("client_id")
+    named = _with_names(listed, tables)
+    # A CRM finds clients by their id wherever they stand; a person who opens the file should see first whom to call first.
+    keys = ["call_rank", "client_id"] if "call_rank" in taken else ["client_id"]
+    return named.sort(*keys, nulls_last=True)
 
 
 def write_client_list(listed: nw.LazyFrame[Any], path: Path, pseudonyms: Pseudonyms | None = None) -> None:
@@ -178,6 +201,34 @@ def segment_matrix(client_segments: nw.LazyFrame[Any]) -> pd.DataFrame:
 def _present(frame: nw.LazyFrame[Any], columns: Sequence[str]) -> list[str]:
     there = set(frame.collect_schema().names())
     return [column for column in columns if column in there]
+
+
+def _with_names(listed: nw.LazyFrame[Any], tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+    """The same list with the readable names of segment and strategy, each behind its key."""
+    columns = listed.collect_schema().names()
+    named, order = listed, list(columns)
+    for key in [name for name in ("segment", "strategy") if name in columns]:
+        found = collect(listed.select(key).unique())[key].dropna().astype(str)
+        labels = {value: segment_label(value) if key == "segment" else STRATEGY_LABELS.get(value, value) for value in found}
+        if key == "segment":
+            labels |= _cluster_names(tables, labels)
+        label: nw.Expr = nw.lit(None, nw.String)
+        for value in sorted(labels):
+            label = nw.when(nw.col(key) == value).then(nw.lit(labels[value])).otherwise(label)
+        named = named.with_columns(label.alias(f"{key}_name"))
+        order.insert(order.index(key) + 1, f"{key}_name")
+    return named.select(*order)
+
+
+def _cluster_names(tables: Mapping[str, nw.LazyFrame[Any]], labels: Mapping[str, str]) -> dict[str, str]:
+    """What clusters are called, where they are the segments."""
+    profile = tables.get("cluster_profile")
+    if profile is None or not _present(profile, ("name",)):
+        return {}
+    names = {
+        f"cluster_{row['cluster']:.0f}": row["name"] for row in collect(profile.select("cluster", "name")).to_dict("records")
+    }
+    return {segment: f"{label}: {names[segment]}" for segment, label in labels.items() if segment in names}
 
 
 def _next_contacts(calendar: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -164,6 +164,11 @@ class Stage:
                 self.data_gaps.append(gap)
         self.presenter.answer(answer, chart)
 
+    def show_all(self, *answers: Answer | Unanswered) -> None:
+        """Show several answers, one after the other, none with a figure."""
+        for answer in answers:
+            self.show(answer)
+
     def say(self, text: str) -> None:
         """Show one computed sentence."""
         self.presenter.say(text)

@@ -134,12 +134,12 @@ def break_even_share(discount_share: float, margin_share: float) -> float | None
 def contact_costs(data: Canonical, settings: Company, clients: nw.LazyFrame[Any]) -> pd.DataFrame:
     """What one contact costs by channel: ``channel`` (``*`` = any other) and ``contact_cost``; empty when it is not known.
 
-    Measured where stage 2 knows the cost to serve: mean minutes × (cost to serve − direct cost) / minutes + mean direct
-    cost,
-    of contacts that are no requests where a channel has enough of those.
+    Measured where stage 2 knows the cost to serve: mean minutes × cost of time / minutes + mean direct cost, of contacts
+    that are no requests where a channel has enough of those.
     Else ``costs.contact`` of company.yml, which holds what is paid for a contact beside our own time.
     """
-    total = float(collect(clients.select(as_float("cost_to_serve").sum()))["cost_to_serve"].fillna(0).iloc[0])
+    costs = collect(clients.select(as_float("cost_to_serve").sum(), as_float("time_cost").sum())).fillna(0).iloc[0]
+    total, of_time = float(costs["cost_to_serve"]), float(costs["time_cost"])
     period = current_period(settings)
     if total > 0 and data.has("interactions", "handling_minutes"):
         day = day_number("started_at")
@@ -154,8 +154,8 @@ def contact_costs(data: Canonical, settings: Company, clients: nw.LazyFrame[Any]
             contacts.group_by("channel", "asked").agg(nw.len().alias("n"), nw.col("minutes").sum(), nw.col("direct").sum())
         )
         if float(sums["minutes"].sum()) > 0:
-            per_minute = max(total - float(sums["direct"].sum()), 0.0) / float(sums["minutes"].sum())
-            return _by_channel(sums, per_minute)
+            priced = of_time or max(total - float(sums["direct"].sum()), 0.0)
+            return _by_channel(sums, priced / float(sums["minutes"].sum()))
     given = settings.costs.contact
     rows = {**given, "*": sum(given.values()) / len(given)} if given else {}
     return pd.DataFrame(

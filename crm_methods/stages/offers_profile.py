@@ -89,8 +89,14 @@ def client_profile(
     """
     period = current_period(settings)
     named = client_facts.select("client_id", "name", "industry", "territory", "size_class", "owner", "state")
+    knows_time = "time_cost" in client_segments.collect_schema().names()
     placed = client_segments.select(
-        "client_id", "segment", "strategy", as_float("revenue").fill_null(0.0), as_float("cost_to_serve")
+        "client_id",
+        "segment",
+        "strategy",
+        as_float("revenue").fill_null(0.0),
+        as_float("cost_to_serve"),
+        time_cost=as_float("time_cost") if knows_time else nw.lit(None, nw.Float64),
     )
     solutions = data.scan("clients").select("client_id", "complementary_solutions")
     frame = _join_all(

@@ -21,7 +21,9 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import Period, current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number, day_of
+from crm_methods.errors import TooManyRowsError
 from crm_methods.models import cost_to_serve as tdabc
+from crm_methods.models import payment_delay
 
 CURVE_POINTS = 1_000
 
@@ -57,8 +59,8 @@ def cost_to_serve(data: Canonical, settings: Company) -> CostToServe | Unanswere
     CostToServe
         ``table``: one row per pool; allocated + unused + not allocated = the ledger.
     """
-    period, pools = current_period(settings), _pools(settings)
-    span: dict[str, Any] = {"start": period.start, "end": period.end, "pools": pools}
+    period = current_period(settings)
+    span: dict[str, Any] = {"start": period.start, "end": period.end, "pools": pools(settings)}
     interactions = data.scan("interactions")
     rates = tdabc.pool_rates(
         interactions, data.scan("cost_ledger"), data.scan("staff"), practical_share=settings.costs.practical_share, **span
@@ -86,34 +88,59 @@ def client_economics(data: Canonical, settings: Company, cost: CostToServe | Una
     Returns
     -------
     narwhals.LazyFrame
-        One row per client: ``client_id``, ``deals``, ``revenue``, ``margin``, ``contacts``, ``cost_to_serve``,
-        ``contribution`` (margin − cost to serve). What the data can't say is missing, not zero: margin without
-        costs of goods, cost to serve without contacts and a ledger.
+        One row per client: ``client_id``, ``deals``, ``revenue``, ``margin``, ``contacts``, ``time_cost``, ``direct_cost`` (of
+        contacts and of deliveries), ``payment_cost`` (capital in overdue invoices), ``cost_to_serve`` (the sum of the three),
+        ``contribution`` (margin − cost to serve), ``discount`` and ``returns``, which are off revenue already. What the data
+        can't say is missing, not zero: margin without costs of goods, time and with it cost to serve without contacts and a
+        ledger, direct cost where none is recorded, payment cost without invoices.
     """
-    period = current_period(settings)
-    day = day_number("closed_on")
-    won = data.scan("deals").filter(nw.col("status") == "won")
-    if data.has("deals", "closed_on"):
-        won = won.filter(day >= day_of(period.start), day <= day_of(period.end))
-    sold = won.group_by("client_id").agg(nw.len().alias("deals"), nw.col("amount").sum(), nw.col("margin").sum())
-    clients = data.scan("clients").select("client_id").join(sold, on="client_id", how="left")
-    knows_margin = data.has("deals", "margin")
-    if isinstance(cost, Unanswered):
-        served = clients.with_columns(contacts=nw.lit(None, nw.Int64), cost_to_serve=nw.lit(None, nw.Float64))
-    else:
-        served = clients.join(cost.by_client.select("client_id", "contacts", "cost_to_serve"), on="client_id", how="left")
-        served = served.with_columns(
-            contacts=nw.col("contacts").fill_null(0), cost_to_serve=nw.col("cost_to_serve").fill_null(0.0)
-        )
-    margin = as_float("margin").fill_null(0.0) if knows_margin else nw.lit(None, nw.Float64)
-    return served.select(
+    clients = data.scan("clients").select("client_id")
+    sold = clients.join(_sold_by_client(data, settings), on="client_id", how="left")
+    known = _served_by_client(sold, data, settings, cost)
+    margin = as_float("margin").fill_null(0.0) if data.has("deals", "margin") else nw.lit(None, nw.Float64)
+    served = known.select(
         "client_id",
         nw.col("deals").fill_null(0),
         as_float("amount").fill_null(0.0).round(4).alias("revenue"),
         margin.round(4).alias("margin"),
-        "contacts",
-        "cost_to_serve",
-    ).with_columns(contribution=(nw.col("margin") - nw.col("cost_to_serve")).round(4))
+        *("contacts", "time_cost", "direct_cost", "payment_cost"),
+        # Time is the most of it: where that is unknown, the sum of the rest would pass for small.
+        cost_to_serve=(nw.col("time_cost") + nw.col("direct_cost").fill_null(0.0) + nw.col("payment_cost").fill_null(0.0)).round(
+            6
+        ),
+        discount=nw.col("discount").fill_null(0.0).round(4) if knows_discounts(data) else nw.lit(None, nw.Float64),
+        returns=nw.col("returns").fill_null(0.0).round(4),
+    )
+    columns = [
+        "client_id", "deals", "revenue", "margin", "contacts", "time_cost", "direct_cost", "payment_cost", "cost_to_serve",
+        "contribution", "discount", "returns",
+    ]  # fmt: skip
+    return served.with_columns(contribution=(nw.col("margin") - nw.col("cost_to_serve")).round(4)).select(*columns)
+
+
+def knows_discounts(data: Canonical) -> bool:
+    """Whether discounts are recorded, of deals or of their lines."""
+    return data.has("deals", "discount_share") or data.has("deal_lines", "discount_share", "unit_price", "quantity")
+
+
+def knows_payments(data: Canonical) -> bool:
+    """Whether invoices say when they were due and when they were paid."""
+    return data.has("invoices", "amount", "due_on", "paid_on")
+
+
+def capital_rate(settings: Company) -> float:
+    """Cost of capital per year: ``costs.capital_rate``, else the rate by which lifetime value is discounted."""
+    own = settings.costs.capital_rate
+    return settings.lifetime_value.annual_discount_rate if own is None else own
+
+
+def won_deals(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Won deals of the period, returns among them; all of a company that has no days."""
+    period, day = current_period(settings), day_number("closed_on")
+    won = data.scan("deals").filter(nw.col("status") == "won")
+    if data.has("deals", "closed_on"):
+        won = won.filter(day >= day_of(period.start), day <= day_of(period.end))
+    return won
 
 
 @answers("segments.whale_curve")
@@ -161,7 +188,8 @@ def whale_curve(data: Canonical, settings: Company, economics: nw.LazyFrame[Any]
     )
 
 
-def _pools(settings: Company) -> tuple[tdabc.Pool, ...]:
+def pools(settings: Company) -> tuple[tdabc.Pool, ...]:
+    """The cost pools that company.yml describes."""
     return tuple(
         tdabc.Pool(
             name=pool.name,
@@ -172,6 +200,55 @@ def _pools(settings: Company) -> tuple[tdabc.Pool, ...]:
         )
         for pool in settings.costs.pools
     )
+
+
+def _sold_by_client(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Sums of the period's won deals: one row per client that has any."""
+    amount, share = as_float("amount"), as_float("discount_share").fill_null(0.0)
+    won = won_deals(data, settings)
+    if data.has("deals", "discount_share") or not knows_discounts(data):
+        # The list price was amount / (1 − share); all of it given away leaves nothing to tell it from.
+        below = nw.when(share < 1).then(share).otherwise(nw.lit(0.0))
+        won = won.with_columns(discount=nw.when(amount > 0).then(amount * below / (1 - below)).otherwise(nw.lit(0.0)))
+    else:
+        won = won.join(_line_discounts(data), on="deal_id", how="left")
+    parts = won.with_columns(delivery=as_float("delivery_cost"), returns=nw.when(amount < 0).then(-amount).otherwise(nw.lit(0.0)))
+    sums = ("amount", "margin", "delivery", "discount", "returns")
+    return parts.group_by("client_id").agg(nw.len().alias("deals"), *(nw.col(name).sum() for name in sums))
+
+
+def _line_discounts(data: Canonical) -> nw.LazyFrame[Any]:
+    """What discounts took off each deal's lines, whose prices are those after discount."""
+    share, net = as_float("discount_share").fill_null(0.0), as_float("quantity") * as_float("unit_price")
+    below = nw.when(share < 1).then(share).otherwise(nw.lit(0.0))
+    lines = data.scan("deal_lines").with_columns(discount=nw.when(net > 0).then(net * below / (1 - below)).otherwise(nw.lit(0.0)))
+    return lines.group_by("deal_id").agg(nw.col("discount").sum())
+
+
+def _served_by_client(
+    sold: nw.LazyFrame[Any], data: Canonical, settings: Company, cost: CostToServe | Unanswered
+) -> nw.LazyFrame[Any]:
+    """``sold`` with ``contacts`` and the parts of cost to serve; what nothing is recorded of is missing."""
+    nothing = nw.lit(None, nw.Float64)
+    if isinstance(cost, Unanswered):
+        served = sold.with_columns(contacts=nw.lit(None, nw.Int64), time_cost=nothing, direct_cost=nw.lit(0.0))
+    else:
+        parts = ("time_cost", "direct_cost")
+        served = sold.join(cost.by_client.select("client_id", "contacts", *parts), on="client_id", how="left")
+        served = served.with_columns(nw.col("contacts").fill_null(0), *(nw.col(name).fill_null(0.0) for name in parts))
+    direct = nothing
+    if data.has("deals", "delivery_cost"):
+        direct = (nw.col("direct_cost") + nw.col("delivery").fill_null(0.0)).round(6)
+    elif not isinstance(cost, Unanswered) and (data.has("interactions", "direct_cost") or settings.costs.contact):
+        direct = nw.col("direct_cost")
+    if not knows_payments(data):
+        return served.with_columns(direct_cost=direct, payment_cost=nothing)
+    period = current_period(settings)
+    late = payment_delay.payment_cost_by_client(
+        data.scan("invoices"), start=period.start, end=period.end, yearly_rate=capital_rate(settings)
+    )
+    joined = served.join(late, on="client_id", how="left")
+    return joined.with_columns(direct_cost=direct, payment_cost=nw.col("payment_cost").fill_null(0.0))
 
 
 def _cost_sentence(rates: pd.DataFrame, activities: pd.DataFrame, currency: str, period: Period) -> str:
@@ -224,11 +301,7 @@ def _whale_sentence(earned: pd.Series[float], losses: pd.Series[float], total: f
 
 def _without_margin(data: Canonical, settings: Company) -> str:
     """What the deals of the period without a known margin amount to; empty where there is none."""
-    period, day = current_period(settings), day_number("closed_on")
-    won = data.scan("deals").filter(nw.col("status") == "won")
-    if data.has("deals", "closed_on"):
-        won = won.filter(day >= day_of(period.start), day <= day_of(period.end))
-    sums = won.select(unknown=nw.col("margin").is_null(), amount=as_float("amount")).group_by("unknown")
+    sums = won_deals(data, settings).select(unknown=nw.col("margin").is_null(), amount=as_float("amount")).group_by("unknown")
     found = collect(sums.agg(nw.len().alias("deals"), nw.col("amount").sum())).set_index("unknown")
     if True not in found.index:
         return ""
@@ -252,6 +325,15 @@ def _whale_table(earned: pd.Series[float], total: float, what: str) -> pd.DataFr
             "cumulative_share": grouped["sum"].cumsum().to_numpy() / total,
         }
     )
+
+
+def read_once(data: Canonical, frame: nw.LazyFrame[Any], max_rows: int) -> nw.LazyFrame[Any]:
+    """``frame`` held in memory where it has no more than ``max_rows`` rows; else itself, computed at every reading."""
+    try:
+        rows = collect(frame, max_rows=max_rows)
+    except TooManyRowsError:
+        return frame
+    return data.engine.frame(rows) if len(rows) else frame
 
 
 def evenly_spread(frame: nw.LazyFrame[Any], most: int, key: str = "client_id") -> nw.LazyFrame[Any]:

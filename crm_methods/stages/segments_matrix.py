@@ -18,6 +18,8 @@ from crm_methods.company.vocabulary import STRATEGY_LABELS, segment_label
 from crm_methods.engine import collect
 from crm_methods.stages.segments import evenly_spread
 from crm_methods.stages.segments_cuts import READINGS, Cuts
+from crm_methods.stages.segments_hysteresis import held_cells, held_words
+from crm_methods.stages.segments_periods import Periods
 
 MAX_POINTS = 2_000
 _REVENUE_AXES = {"deals": "revenue", "size": "size of the client's business", "expected": "expected revenue"}
@@ -29,8 +31,12 @@ class Matrix(Answer):
 
     ``summary`` has one row per segment: ``table`` and ``clients_share``, and ``idle_clients``, those without revenue.
     ``cells`` (lazy) has one row per client: ``client_id``, ``axis_revenue``, ``axis_cost``, ``revenue_level``,
-    ``cost_level``, ``state``, ``segment``, ``strategy``. ``readings`` has one row per reading of the cost axis;
-    ``points`` at most 2,000 clients to draw.
+    ``cost_level``, ``state``, ``segment``, ``strategy`` (levels and segment after hysteresis), ``segment_by_cut`` (without
+    it) and ``previous_segment``, where the client stood in the period before by the same cuts (missing where the data don't
+    reach back). ``held_clients`` are those whose segment is another than by the cuts.
+    ``before`` (lazy) has one row per client: ``client_id``, ``axis_revenue`` and ``cost_to_serve`` of the period before; None
+    where the data don't reach back. ``readings`` has one row per reading of the cost axis; ``points`` at most 2,000 clients
+    to draw.
     """
 
     cells: nw.LazyFrame[Any]
@@ -41,15 +47,26 @@ class Matrix(Answer):
     cost_cut: float
     revenue_axis: str
     cost_axis: str
+    cuts: Cuts
+    before: nw.LazyFrame[Any] | None
+    held_clients: int
 
 
 @answers("segments.matrix")
-def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], expected: nw.LazyFrame[Any] | None = None) -> Matrix:
+def matrix(
+    data: Canonical,
+    settings: Company,
+    economics: nw.LazyFrame[Any],
+    expected: nw.LazyFrame[Any] | None = None,
+    periods: Periods | None = None,
+) -> Matrix:
     """Where each client stands on revenue × cost to serve, and the strategy that follows.
 
     A client is *costly* when its cost to serve is beyond what a client of its revenue usually costs (the residual of
     log cost on log revenue), or by the reading that ``segments.cost_axis`` names. Equal clients land together.
     Clients without revenue are of low revenue, and costly when they cost more than the median client.
+    A client next to a cut that was placed in the period before keeps the level it had there by the same cuts:
+    ``segments.hysteresis`` standard deviations of the axis, on its log scale, to either side.
 
     Parameters
     ----------
@@ -57,6 +74,8 @@ def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], exp
         One row per client (``client_economics``).
     expected
         ``client_id`` and ``expected_revenue``, for ``segments.revenue_axis: expected``.
+    periods
+        The period and the one before (``segments_periods.two_periods``); None for cells by the cuts alone.
     """
     axis = _revenue_axis(data, settings, economics, expected)
     knows_cost = bool(collect(axis.select(nw.col("cost_to_serve").max()))["cost_to_serve"].notna().any())
@@ -64,15 +83,22 @@ def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], exp
     cells = axis.with_columns(axis_cost=cuts.cost_value(cuts.cost_axis), state=_state()).with_columns(
         revenue_level=cuts.revenue_level(), cost_level=cuts.cost_level(cuts.cost_axis)
     )
+    before = _before(data, settings, expected, periods)
+    cells = cells.with_columns(segment_by_cut=_segment(cuts))
+    held = cells if before is None or periods is None else held_cells(cells, before, cuts, settings, periods.knows_cost_before)
     cells = (
-        cells.with_columns(segment=_segment(cuts))
+        held.with_columns(segment=_segment(cuts), previous_segment=_previous_segment(cuts, before))
         .with_columns(strategy=_strategy(settings))
-        .select("client_id", "axis_revenue", "axis_cost", "revenue_level", "cost_level", "state", "segment", "strategy")
-    )
+        .select(
+            "client_id", "axis_revenue", "axis_cost", "revenue_level", "cost_level", "state", "segment", "strategy",
+            "segment_by_cut", "previous_segment",
+        )
+    )  # fmt: skip
     joined = cells.join(economics, on="client_id", how="left")
     summary = _summary(joined)
+    kept = int(collect(cells.filter(nw.col("segment") != nw.col("segment_by_cut")).select(n=nw.len()))["n"].iloc[0])
     return Matrix(
-        sentence=_matrix_sentence(summary, cuts, settings),
+        sentence=_matrix_sentence(summary, cuts, settings) + held_words(kept, settings, cuts, periods),
         table=summary.drop(columns=["clients_share", "idle_clients"]),
         caption=f"Segments, {current_period(settings).label}",
         labels={"contribution": "Margin − cost to serve"},
@@ -86,6 +112,9 @@ def matrix(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], exp
         cost_cut=cuts.cost(cuts.cost_axis),
         revenue_axis=_REVENUE_AXES[settings.segments.revenue_axis],
         cost_axis=cuts.cost_axis,
+        cuts=cuts,
+        before=before,
+        held_clients=kept,
     )
 
 
@@ -133,13 +162,28 @@ def _state() -> nw.Expr:
     )  # fmt: skip
 
 
-def _segment(cuts: Cuts) -> nw.Expr:
+def _before(
+    data: Canonical, settings: Company, expected: nw.LazyFrame[Any] | None, periods: Periods | None
+) -> nw.LazyFrame[Any] | None:
+    """Both axes of the period before; size and expected revenue are what they are now."""
+    if periods is None or periods.economics_before is None:
+        return None
+    axis = _revenue_axis(data, settings, periods.economics_before, expected)
+    cost = nw.col("cost_to_serve") if periods.knows_cost_before else nw.lit(None, nw.Float64)
+    return axis.select("client_id", nw.col("axis_revenue").fill_null(0.0), cost_to_serve=cost)
+
+
+def _previous_segment(cuts: Cuts, before: nw.LazyFrame[Any] | None) -> nw.Expr:
+    return nw.lit(None, nw.String) if before is None else _segment(cuts, "before")
+
+
+def _segment(cuts: Cuts, which: str = "level") -> nw.Expr:
     if math.isnan(cuts.revenue) and cuts.cost_axis == "unknown":
         return nw.lit("all")
     levels = [(r, c) for r in ("high", "low") for c in ("low", "high", "unknown")]
     segment: nw.Expr = nw.lit("low_low")
     for revenue, cost in levels:
-        here = (nw.col("revenue_level") == revenue) & (nw.col("cost_level") == cost)
+        here = (nw.col(f"revenue_{which}") == revenue) & (nw.col(f"cost_{which}") == cost)
         segment = nw.when(here).then(nw.lit(f"{revenue}_{cost}")).otherwise(segment)
     return segment
 
@@ -184,11 +228,13 @@ def _matrix_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> st
 
 
 def _one_axis_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> str:
-    clients, axis = formats.plural(int(summary["clients"].sum()), "client"), _REVENUE_AXES[settings.segments.revenue_axis]
+    count, axis = int(summary["clients"].sum()), _REVENUE_AXES[settings.segments.revenue_axis]
+    clients, one = formats.plural(count, "client"), count == 1
     if math.isnan(cuts.revenue):
-        where = f"{clients} without {axis} in the period stay in one group"
+        where = f"{clients} without {axis} in the period {'stays' if one else 'stay'} in one group"
     else:
-        where = f"{clients} are divided by {axis} alone, high above {_revenue_text(cuts.revenue, settings)}"
+        above = _revenue_text(cuts.revenue, settings)
+        where = f"{clients} {'is' if one else 'are'} divided by {axis} alone, high above {above}"
     return f"{where}; no cost to serve is known, so the strategy “{STRATEGY_LABELS['cut_costs']}” can't be told apart."
 
 

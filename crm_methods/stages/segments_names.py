@@ -36,7 +36,8 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
     Parameters
     ----------
     client_segments
-        One row per client (``segments_clusters.client_segments``).
+        One row per client (``segments_clusters.client_segments``); intervals are shown where it holds ``clv_low`` and
+        ``clv_high`` (``clv_revenue_low``, ``clv_revenue_high``).
     """
     known = collect(
         client_segments.select(*(nw.col(c).count() for c in ("clv", "clv_revenue", "contribution")), n=nw.len())
@@ -49,7 +50,8 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
     rows = pd.concat(lists, ignore_index=True)
     if rows.empty:
         return Unanswered("segments.matrix", "no client has a value or a revenue to be ranked by.", ("won deals with an amount",))
-    columns = ["reason", "client", "segment", "strategy", "revenue", "contribution", worth, "alive_share"]
+    ends = [f"{worth}{end}" for end in ("_low", "_high") if f"{worth}{end}" in rows]
+    columns = ["reason", "client", "segment", "strategy", "revenue", "contribution", worth, *ends, "alive_share"]
     shown = rows[list(dict.fromkeys(columns))].dropna(axis="columns", how="all")
     return Answer(
         sentence=_sentence(client_segments, lists, worth, settings),
@@ -60,6 +62,7 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
             "alive_share": "Chance of still being a client",
             "clv": f"Value, {settings.lifetime_value.horizon_months} months",
             "clv_revenue": f"Expected revenue, {settings.lifetime_value.horizon_months} months",
+            **{end: "95% from" if end.endswith("_low") else "to" for end in ends},
         },
     )
 
@@ -93,7 +96,19 @@ def _best_words(client_segments: nw.LazyFrame[Any], best: pd.DataFrame, worth: s
     many = "The client worth most holds" if len(best) == 1 else f"The {len(best)} clients worth most hold"
     # Where others' values are negative, a part can be more than the whole, and a share of it would mislead.
     share = f", {formats.share(held / total)} of the base's {what}" if total >= held else f" of {what}"
-    return f"{many} {formats.money_short(held, currency)}{share}."
+    return f"{many} {formats.money_short(held, currency)}{share}.{_first_words(best, worth, currency)}"
+
+
+def _first_words(best: pd.DataFrame, worth: str, currency: str) -> str:
+    """How sure a single client's value is: the interval of the first one."""
+    low, high = f"{worth}_low", f"{worth}_high"
+    if low not in best or high not in best:
+        return ""
+    span = formats.interval(best[low].iloc[0], best[high].iloc[0], lambda value: formats.money_short(value, currency))
+    if span == formats.NOTHING:
+        return ""
+    whose = "It may" if len(best) == 1 else "The first of them may"
+    return f" {whose} bring anything from {span} (95% interval): a single client is far less sure than the sum."
 
 
 def _loss_words(client_segments: nw.LazyFrame[Any], losing: pd.DataFrame, currency: str) -> str:

@@ -1,12 +1,11 @@
 """What each client is worth: a room of stage 2.
 
 The purchase models are fitted, tried on a holdout and, by the rung the data allow, turned
-into the value of every client and of every segment with its interval.
+into the value of every client.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,26 +18,27 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
-from crm_methods.company.vocabulary import segment_label
 from crm_methods.engine import as_float, collect
 from crm_methods.models.btyd_validation import FAMILY_LABELS
-from crm_methods.models.equity_intervals import TOTAL, equity_intervals
+from crm_methods.models.buying_rhythm import Rhythm, find_rhythm, is_own_population, mark_regular
 from crm_methods.models.lifetime_value import (
     CLV_COLUMN,
     LifetimeValueModel,
     calibration_end,
     client_values,
     fit_lifetime_value,
-    score_triples,
+    score_populations,
+    with_population,
 )
-from crm_methods.models.purchase_history import Money, calibration_holdout, purchase_summary
+from crm_methods.models.purchase_history import Money, calibration_holdout, gap_summary, purchase_summary
+from crm_methods.models.purchase_ladder import BuyingDays, Population, RegularBuyers, in_words
 from crm_methods.stages.segments import evenly_spread
 
-INTERVAL_DRAWS = 500
 MAX_SPENDERS = 100_000
 INDEPENDENT_BELOW = 0.2
 _ESTIMATION = {"map": "ours with weak priors", "ml": "ours by maximum likelihood"}
 _HARDLY_BETTER = 0.95
+_WHOSE = {"regular": "Regular buyers", "purchases": "Other buyers"}
 
 Keep = Callable[..., nw.LazyFrame[Any]]
 """``Stage.write``: a per-client frame is written once and re-read, since the models scan it several times."""
@@ -57,8 +57,9 @@ class SpendCorrelation:
 class LifetimeValue(Answer):
     """The fitted models, and the value of every client.
 
-    ``values`` (lazy) has one row per client that ever bought: its history, ``p_alive``, ``expected_purchases``,
-    ``expected_<money>`` of a purchase and ``clv`` (``clv_revenue`` where no margin is known).
+    ``values`` (lazy) has one row per client that ever bought: its history and ``population``, ``p_alive``,
+    ``expected_purchases``, ``expected_<money>`` of a purchase and ``clv`` (``clv_revenue`` where no margin is known).
+    ``gaps`` (lazy) has one row per client that bought on two days at least, with ``regular``; ``rhythm`` is their test.
     """
 
     model: LifetimeValueModel
@@ -66,11 +67,19 @@ class LifetimeValue(Answer):
     spend_correlation: SpendCorrelation | None
     money: Money
     knows_cost: bool
+    rhythm: Rhythm
+    gaps: nw.LazyFrame[Any]
 
 
 @answers("segments.lifetime_value")
-def lifetime_value(data: Canonical, settings: Company, economics: nw.LazyFrame[Any], keep: Keep) -> LifetimeValue | Unanswered:
-    """Fit BG/NBD, MBG/NBD and Gamma-Gamma, choose by holdout, and value every client.
+def lifetime_value(
+    data: Canonical,
+    settings: Company,
+    economics: nw.LazyFrame[Any],
+    keep: Keep,
+    deals: nw.LazyFrame[Any] | None = None,
+) -> LifetimeValue | Unanswered:
+    """Fit the purchase models and Gamma-Gamma, choose each population's by holdout, and value every client.
 
     Parameters
     ----------
@@ -78,13 +87,12 @@ def lifetime_value(data: Canonical, settings: Company, economics: nw.LazyFrame[A
         One row per client (``segments.client_economics``): its cost to serve is paid while it is alive.
     keep
         Writes and re-reads a per-client frame (``stage.write``).
+    deals
+        The deals to look at, with the columns of their table; all of them when None. Those that only bill a contract
+        which is valued as such are left out (``segments_contracts.without_contract_deals``).
     """
     chosen, money = settings.lifetime_value, money_of(data)
-    purchases = (
-        data.scan("deals")
-        .filter(nw.col("status") == "won", nw.col("amount") >= 0)
-        .select("client_id", "closed_on", as_float("amount" if money == "revenue" else "margin").fill_null(0.0).alias(money))
-    )
+    purchases = _purchases(data, deals, money)
     per_client = {"grain": "one row per client that ever bought", "key": ["client_id"]}
     history = keep("purchase_history", purchase_summary(purchases, settings.as_of, money=money), totals=[money], **per_client)
     if not len(collect(history.select("client_id").head(1))):
@@ -93,16 +101,37 @@ def lifetime_value(data: Canonical, settings: Company, economics: nw.LazyFrame[A
     calibration = keep(
         "purchase_history_calibration", calibration_holdout(purchases, end, settings.as_of, money=money), **per_client
     )
-    model = fit_lifetime_value(history, calibration, money=money, time_unit=chosen.time_unit, estimation=chosen.estimation)
+    rhythm, gaps = _rhythm(data, keep, "purchase_gaps", gap_summary(purchases, settings.as_of, money=money))
+    regular = before = None
+    if is_own_population(rhythm):
+        regular = RegularBuyers.of(gaps)
+        _, gaps_before = _rhythm(data, keep, "purchase_gaps_calibration", gap_summary(purchases, end, money=money))
+        before = RegularBuyers.of(gaps_before)
+    model = fit_lifetime_value(
+        history,
+        calibration,
+        money=money,
+        time_unit=chosen.time_unit,
+        estimation=chosen.estimation,
+        days=BuyingDays(purchases, settings.as_of, end),
+        regular=regular,
+        regular_before=before,
+    )
     if model.fit is None:
         return Unanswered("segments.lifetime_value", f"{model.reason}.", ("a longer history of purchases",))
-    scores = data.engine.frame(score_triples(model.fit, model.triples, chosen.horizon_months, chosen.annual_discount_rate))
+    named = with_population(history, model, regular)
+    scores = data.engine.frame(score_populations(model, chosen.horizon_months, chosen.annual_discount_rate))
     costs = economics.select("client_id", cost_per_month=nw.col("cost_to_serve") / settings.segments.period_months)
-    with_costs = history.join(costs, on="client_id", how="left")
     knows_cost = money == "margin" and bool(collect(costs.select(nw.col("cost_per_month").max()))["cost_per_month"].notna().any())
-    values = client_values(with_costs, scores, model.spend, money=money, cost_per_month="cost_per_month" if knows_cost else None)
+    values = client_values(
+        named.join(costs, on="client_id", how="left"),
+        scores,
+        {each.name: each.spend for each in model.populations},
+        money=money,
+        cost_per_month="cost_per_month" if knows_cost else None,
+    )
     together = spend_correlation(history, money)
-    values = keep("client_values", values, **per_client)
+    values = keep("purchase_values", values, **per_client)
     return LifetimeValue(
         sentence=f"{_model_sentence(model, values)}{_independence(together, money)}",
         table=_shown_models(model.models),
@@ -123,6 +152,8 @@ def lifetime_value(data: Canonical, settings: Company, economics: nw.LazyFrame[A
         spend_correlation=together,
         money=money,
         knows_cost=knows_cost,
+        rhythm=rhythm,
+        gaps=gaps,
     )
 
 
@@ -160,18 +191,25 @@ def spend_correlation(history: nw.LazyFrame[Any], money: Money) -> SpendCorrelat
 @answers("segments.lifetime_value")
 def holdout(value: LifetimeValue, settings: Company) -> Answer | Unanswered:
     """Each model's forecast of months it has not seen, against what happened and the naive forecast."""
-    table, months = value.model.holdout, settings.lifetime_value.holdout_months
-    if table.empty or table["actual"].max() == 0:
+    months = settings.lifetime_value.holdout_months
+    tried = [each for each in value.model.populations if not each.holdout.empty and each.holdout["actual"].max() > 0]
+    if not tried:
         return Unanswered(
             "segments.lifetime_value",
             "nobody bought in the months held out, or the base is younger than they are.",
             ("a longer history",),
         )
+    whose = _WHOSE if len(value.model.populations) > 1 else {}
+    tables = [each.holdout.assign(population=whose.get(each.name, "")) for each in tried]
+    table = pd.concat(tables, ignore_index=True)
+    table = table.assign(family=[_named(family) for family in table["family"]]).rename(columns={"bias": "bias_share"})
+    said = [_holdout_sentence(each, months, whose.get(each.name, "Clients")) for each in tried]
     return Answer(
-        sentence=_holdout_sentence(table.set_index("family"), value.model.rung, months),
-        table=table.assign(family=[_named(family) for family in table["family"]]).rename(columns={"bias": "bias_share"}),
+        sentence=" ".join(said),
+        table=table[["population", *table.columns.drop("population")]] if whose else table.drop(columns="population"),
         caption=f"Forecasts of the {formats.plural(months, 'month')} held out; errors in purchases per client",
         labels={
+            "population": "Of whom",
             "family": "Model",
             "mae": "Mean absolute error",
             "rmse": "Root mean squared error",
@@ -182,72 +220,24 @@ def holdout(value: LifetimeValue, settings: Company) -> Answer | Unanswered:
     )
 
 
-@answers("segments.customer_equity")
-def customer_equity(value: LifetimeValue, settings: Company, client_segments: nw.LazyFrame[Any]) -> Answer | Unanswered:
-    """The value of the client base by segment, with a 95 % interval.
-
-    Parameters
-    ----------
-    client_segments
-        One row per client with ``segment``.
-    """
-    chosen = settings.lifetime_value
-    model = value.model
-    if model.fit is None:
-        return Unanswered("segments.customer_equity", f"{model.reason}.")
-    costs = "cost_per_month" if value.knows_cost else None
-    by_segment = value.values.join(client_segments.select("client_id", "segment"), on="client_id", how="left")
-    found = equity_intervals(
-        by_segment,
-        model.fit,
-        model.spend,
-        by="segment",
-        money=value.money,
-        cost_per_month=costs,
-        horizon_months=chosen.horizon_months,
-        annual_discount_rate=chosen.annual_discount_rate,
-        draws=INTERVAL_DRAWS,
-        seed=settings.seed,
-    )
-    name, title = ("equity", "Customer equity") if value.money == "margin" else ("equity_revenue", "Expected revenue")
-    alive = collect(by_segment.group_by("segment").agg(nw.col("p_alive").sum()).sort("segment")).set_index("segment")["p_alive"]
-    # The naive forecast knows nobody who left; a sum of nothing must not pass for nobody being alive.
-    active = alive if model.fit.family != "naive" else alive * math.nan
-    table = found.rename(
-        columns={"equity": name, "equity_low": f"{name}_low", "equity_high": f"{name}_high", "purchases": "expected_purchases"}
-    )
-    # A base without segments has one group, and that is the whole.
-    table = table.drop_duplicates("segment", keep="last")
-    table = table.assign(expected_active_clients=[active.get(s, active.sum(min_count=1)) for s in table["segment"]])
-    return Answer(
-        sentence=_equity_sentence(table, name, value, settings),
-        table=table[["segment", "clients", "expected_active_clients", "expected_purchases", name, f"{name}_low", f"{name}_high"]],
-        caption=(
-            f"{title} by segment, {formats.plural(chosen.horizon_months, 'month')} ahead, "
-            f"discounted at {formats.share(chosen.annual_discount_rate)} a year"
-        ),
-        labels={
-            name: title,
-            f"{name}_low": "95% from",
-            f"{name}_high": "to",
-            "clients": "Clients that ever bought",
-            "expected_active_clients": "Of them alive (expected)",
-        },
-    )
-
-
-def expected_revenue(value: LifetimeValue | Unanswered, data: Canonical) -> nw.LazyFrame[Any] | None:
+def expected_revenue(
+    value: LifetimeValue | Unanswered, data: Canonical, deals: nw.LazyFrame[Any] | None = None
+) -> nw.LazyFrame[Any] | None:
     """Revenue expected of each client within the horizon, before cost to serve; None where it can't be forecast.
 
     Expected purchases at the client's own mean revenue, gross of cost to serve: net of it, cost would count twice.
+
+    Parameters
+    ----------
+    deals
+        As ``lifetime_value`` was given them.
     """
     if isinstance(value, Unanswered):
         return None
-    won = data.scan("deals").filter(nw.col("status") == "won", nw.col("amount") >= 0)
-    mean = won.group_by("client_id").agg(amount=nw.col("amount").sum(), deals=nw.len())
-    per_purchase = mean.select("client_id", mean_revenue=as_float("amount") / nw.col("deals"))
-    joined = value.values.select("client_id", "expected_purchases").join(per_purchase, on="client_id", how="left")
-    return joined.select("client_id", expected_revenue=nw.col("expected_purchases") * nw.col("mean_revenue"))
+    revenue = _purchases(data, deals, "revenue").group_by("client_id").agg(nw.col("revenue").sum())
+    joined = value.values.select("client_id", "x", "expected_purchases").join(revenue, on="client_id", how="left")
+    # A purchase is a day on which the client bought, however many deals it made.
+    return joined.select("client_id", expected_revenue=nw.col("expected_purchases") * nw.col("revenue") / (nw.col("x") + 1))
 
 
 def money_of(data: Canonical) -> Money:
@@ -260,6 +250,20 @@ def clv_column(value: LifetimeValue | Unanswered) -> str:
     return CLV_COLUMN["revenue" if isinstance(value, Unanswered) else value.money]
 
 
+def _purchases(data: Canonical, deals: nw.LazyFrame[Any] | None, money: Money) -> nw.LazyFrame[Any]:
+    """Won deals that are no returns, with what they brought."""
+    won = (data.scan("deals") if deals is None else deals).filter(nw.col("status") == "won", nw.col("amount") >= 0)
+    brought = as_float("amount" if money == "revenue" else "margin").fill_null(0.0)
+    return won.select("client_id", "closed_on", brought.alias(money))
+
+
+def _rhythm(data: Canonical, keep: Keep, name: str, gaps: nw.LazyFrame[Any]) -> tuple[Rhythm, nw.LazyFrame[Any]]:
+    """The test of clients' gaps, and the gaps with who is regular."""
+    kept = keep(name, gaps, grain="one row per client that bought on two days at least", key=["client_id"])
+    rhythm = find_rhythm(kept)
+    return rhythm, mark_regular(kept, data.engine.frame(rhythm.cuts))
+
+
 def _shown_models(models: pd.DataFrame) -> pd.DataFrame:
     """The parameters for a reader; bounds and lifetimes' failures only where there are any."""
     shown = models.assign(family=[_named(family) for family in models["family"]])
@@ -268,17 +272,18 @@ def _shown_models(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(family: str) -> str:
-    label = FAMILY_LABELS.get(family, family)
-    return "Naive forecast" if family == "naive" else label
+    label = FAMILY_LABELS.get(family, family).removeprefix("the ")
+    return f"{label[:1].upper()}{label[1:]}"
 
 
-def _holdout_sentence(table: pd.DataFrame, rung: str, months: int) -> str:
+def _holdout_sentence(population: Population, months: int, whose: str) -> str:
     """What the model that is used had expected, how far off it was, and which one came closer."""
-    used = rung if rung in table.index else str(table["mae"].idxmin())
+    table = population.holdout.set_index("family")
+    used = population.rung if population.rung in table.index else str(table["mae"].idxmin())
     row = table.loc[used]
     label = FAMILY_LABELS[used]
     said = (
-        f"Clients known before the last {formats.plural(months, 'month')} bought {formats.plural(row['actual'], 'time')} in "
+        f"{whose} known before the last {formats.plural(months, 'month')} bought {formats.plural(row['actual'], 'time')} in "
         f"them. {label[:1].upper()}{label[1:]}, on which the values below rest, had expected {formats.number(row['expected'])} "
         f"({_signed_share(row['bias'])}) and missed a client by {formats.number(row['mae'], 2)} purchases on average"
     )
@@ -288,21 +293,35 @@ def _holdout_sentence(table: pd.DataFrame, rung: str, months: int) -> str:
         said += f"; the naive forecast, everybody's rate so far, missed by {formats.number(naive, 2)}{hardly}"
     closest = str(table["mae"].idxmin())
     if round(float(table.loc[closest, "mae"]), 2) < round(float(row["mae"]), 2):
-        said += f". {_named(closest)} came closer ({formats.number(table.loc[closest, 'mae'], 2)}), but it is only compared with"
+        why = "by no more than chance" if closest == "naive" else "but it is only compared with"
+        said += f". {_named(closest)} came closer ({formats.number(table.loc[closest, 'mae'], 2)}), {why}"
     return f"{said}."
 
 
 def _model_sentence(model: LifetimeValueModel, values: nw.LazyFrame[Any]) -> str:
-    chosen = f"Values rest on {FAMILY_LABELS.get(model.rung, model.rung)}: {model.reason}."
-    if model.rung == "naive":
+    chosen = " ".join(_rung_sentence(each, len(model.populations)) for each in model.populations)
+    if {each.rung for each in model.populations} == {"naive"}:
         return f"{chosen} It supposes that every client goes on buying as before, so no chance of having left is given."
-    alive = collect(values.select(nw.col("p_alive").mean(), nw.len().alias("n"))).iloc[0]
-    buyers, still = formats.plural(alive["n"], "client"), formats.share(alive["p_alive"])
-    share = f" Of {buyers} that ever bought, {still} are expected to be still buying."
+    alive = collect(values.select(nw.col("p_alive").mean(), nw.col("p_alive").count().alias("n"))).iloc[0]
+    still = formats.share(alive["p_alive"])
+    whose = f"Of {formats.number(alive['n'])} clients that ever bought, {still} are"
+    chance = whose if alive["n"] != 1 else f"The one client that ever bought is, with a chance of {still},"
+    share = f" {chance} expected to be still buying."
+    if model.rung == "recency_chain":
+        share = f" {chance} expected to buy again within a year, which is what alive means here."
     if model.rung == "bg_nbd":
         share += " BG/NBD takes every one-time buyer for alive by construction, so this share is too high."
     spend = f" {model.spend.reason[:1].upper()}{model.spend.reason[1:]}." if model.spend.reason else ""
     return f"{chosen}{share}{spend}"
+
+
+def _rung_sentence(population: Population, populations: int) -> str:
+    """On which model the values of a population rest, and why."""
+    label = FAMILY_LABELS.get(population.rung, population.rung)
+    if populations == 1:
+        return f"Values rest on {label}: {population.reason}."
+    whose = in_words(population.name, int(population.triples["n"].sum()))
+    return f"Values of {whose} rest on {label}: {population.reason}."
 
 
 def _independence(found: SpendCorrelation | None, money: Money) -> str:
@@ -319,24 +338,6 @@ def _independence(found: SpendCorrelation | None, money: Money) -> str:
     return (
         f"{measured}: frequent buyers bring {what} at a time, which Gamma-Gamma does not suppose, so their values are less sure."
     )
-
-
-def _equity_sentence(table: pd.DataFrame, name: str, value: LifetimeValue, settings: Company) -> str:
-    form = functools.partial(formats.money_short, currency=settings.currency)
-    whole = table[table["segment"] == TOTAL].iloc[0]
-    groups = table[table["segment"] != TOTAL].sort_values(name, ascending=False)
-    months = formats.plural(settings.lifetime_value.horizon_months, "month")
-    if value.money == "revenue":
-        said = f"The client base is expected to bring {form(whole[name])} of revenue within {months}"
-    else:
-        after = "after cost to serve" if value.knows_cost else "before cost to serve, which is not known"
-        said = f"The client base is worth {form(whole[name])} over {months}, {after}"
-    interval = formats.interval(whole[f"{name}_low"], whole[f"{name}_high"], form)
-    certain = f" (95% interval {interval})" if interval != formats.NOTHING else " (this forecast has no interval)"
-    if whole[name] <= 0 or len(groups) < 2:
-        return f"{said}{certain}."
-    best = groups.iloc[0]
-    return f"{said}{certain}; {formats.share(best[name] / whole[name])} of it is in “{segment_label(best['segment'])}”."
 
 
 def _signed_share(value: float) -> str:

@@ -131,14 +131,6 @@ def test_baselines_go_on_for_ever() -> None:
     assert nbd.purchases == pytest.approx(np.array([[5 / 20]]))
 
 
-def test_quadrature_integrates_moments_of_the_beta_distribution() -> None:
-    points, weights = prediction.beta_quadrature(0.7, [1.5, 300.0, 1e9], 16)
-    for row, b in enumerate((1.5, 300.0, 1e9)):
-        for power in (0, 1, 2, 5, 20):
-            expected = np.prod([(0.7 + k) / (0.7 + b + k) for k in range(power)])
-            assert weights[row] @ points[row] ** power == pytest.approx(expected, rel=1e-9)
-
-
 def test_families_predicted_elsewhere_are_refused() -> None:
     with pytest.raises(ValueError, match="pareto_nbd is not predicted here"):
         prediction.expected_purchases(a_fit("pareto_nbd", r=1, alpha=1, s=1, beta=1), [1], [1], [1], 1)

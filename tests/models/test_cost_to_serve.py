@@ -174,6 +174,15 @@ def test_prices_of_contacts_stand_in_only_where_no_pool_prices_the_time():
     assert (with_prices - without)["direct_cost"].to_dict() == {"a": 0, "b": 0, "c": 4}
 
 
+def test_cost_of_a_finer_grain_adds_up_to_the_clients_cost():
+    rates = rates_of(in_memory)
+    by_month = clients_of(in_memory, rates, by=("client_id", "month"), contact_costs={"email": 4.0})
+    whole = clients_of(in_memory, rates, contact_costs={"email": 4.0})
+    assert by_month["month"].nunique() == 3
+    added = by_month.groupby("client_id")[["contacts", "minutes", "time_cost", "direct_cost", "cost_to_serve"]].sum()
+    np.testing.assert_allclose(added, whole[added.columns], atol=1e-5)
+
+
 def test_neither_the_order_of_rows_nor_the_currency_changes_who_costs_what():
     doubled = LEDGER.assign(amount=LEDGER["amount"] * 1000)
     shuffled = INTERACTIONS.sample(frac=1, random_state=1).assign(direct_cost=lambda d: d["direct_cost"] * 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import narwhals as nw
@@ -12,12 +12,9 @@ import pandas as pd
 import pytest
 
 from crm_methods.engine import collect
-from crm_methods.models import equity_intervals, lifetime_value, purchase_history
+from crm_methods.models import lifetime_value
 from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, fit_gamma_gamma, fit_purchases, naive
 
-AS_OF = dt.date(2025, 12, 31)
-START = pd.Timestamp("2022-01-03")
-DAYS = (pd.Timestamp(AS_OF) - START).days
 MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
 
@@ -130,65 +127,20 @@ def test_twelve_monthly_rates_make_a_year() -> None:
     assert (1 + lifetime_value.monthly_discount_rate(0.1)) ** 12 == pytest.approx(1.1)
 
 
-def _buyers(clients: int, gap_days: float, stays_days: float = 1e9, amount: float = 1.0, seed: int = 5) -> Iterator[Any]:
-    rng = np.random.default_rng(seed)
-    for client in range(clients):
-        day = float(rng.integers(0, 200))
-        end = min(DAYS, day + rng.exponential(stays_days))
-        while day <= end:
-            yield f"c{client:04d}", day, amount * rng.gamma(3, 100)
-            day += rng.exponential(gap_days)
-
-
-BASES: dict[str, tuple[list[Any], set[str]]] = {
-    "30 clients": (list(_buyers(30, 40, 600)), {"bg_nbd", "mbg_nbd", "naive"}),
-    "300 clients": (list(_buyers(300, 60, 500)), {"bg_nbd", "mbg_nbd"}),
-    "one client": ([("a", 0, 100.0), ("a", 50, 100.0), ("a", 400, 80.0)], {"naive"}),
-    "all one-timers": ([(f"c{i}", i, 100.0) for i in range(60)], {"not_enough"}),
-    "no churn": (list(_buyers(80, 60)), {"bg_nbd", "mbg_nbd", "naive"}),
-    "identical buyers": ([(f"c{i}", d, 100.0) for i in range(60) for d in (0, 100, 200)], {"bg_nbd", "mbg_nbd", "naive"}),
-    "clockwork": (
-        [(f"c{i}", i % 30 + 30 * k, 100.0 + i) for i in range(60) for k in range(46)], {"bg_nbd", "mbg_nbd", "naive"}
-    ),
-    "amounts ×1e9": (list(_buyers(60, 60, 500, 1e9)), {"bg_nbd", "mbg_nbd"}),
-    "amounts ×1e-3": (list(_buyers(60, 60, 500, 1e-3)), {"bg_nbd", "mbg_nbd"}),
-    "losses only": (list(_buyers(60, 60, 500, -1.0)), {"bg_nbd", "mbg_nbd"}),
-    "one buys daily": (
-        [*_buyers(59, 60, 500), *(("z", d, 5.0) for d in range(1400))], {"bg_nbd", "mbg_nbd", "naive"}
-    ),
-    "eight weeks": (
-        [(f"c{i}", DAYS - (i * 7 + k * 13) % 56, 100.0 + i) for i in range(60) for k in range(3)],
-        {"bg_nbd", "mbg_nbd", "naive"},
-    ),
-    "first day today": ([(f"c{i}", DAYS, 100.0) for i in range(60)], {"not_enough"}),
-    "nobody": ([], {"not_enough"}),
-}  # fmt: skip
-
-
-@pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("estimation", ["map", "ml"])
-@pytest.mark.parametrize("name", BASES)
-def test_every_base_gets_finite_numbers_or_a_reason(name: str, estimation: Any) -> None:
-    rows, rungs = BASES[name]
-    purchases = pd.DataFrame(rows, columns=["client_id", "day", "margin"]).astype({"client_id": str, "margin": float})
-    dated = purchases.assign(closed_on=START + pd.to_timedelta(purchases["day"].astype(float).astype(int), unit="D"))
-    frame = nw.from_native(dated).lazy()
-    summary = purchase_history.purchase_summary(frame, AS_OF)
-    calibration = purchase_history.calibration_holdout(frame, lifetime_value.calibration_end(AS_OF, 6), AS_OF)
-    model = lifetime_value.fit_lifetime_value(summary, calibration, estimation=estimation)
-    assert model.rung in rungs
-    assert model.reason
-    assert np.isfinite(model.models[["estimate", "log_likelihood"]].astype(float)).all(axis=None)
-    assert np.isfinite(model.holdout[["actual", "expected", "mae", "rmse"]].astype(float)).all(axis=None)
-    if model.fit is None:
-        return
-    scores = lifetime_value.score_triples(model.fit, model.triples)
-    values = collect(lifetime_value.client_values(summary, nw.from_native(scores).lazy(), model.spend))
-    assert np.isfinite(values[["clv", "expected_purchases", "expected_margin"]]).all(axis=None)
-    table = equity_intervals.equity_intervals(nw.from_native(values).lazy(), model.fit, model.spend, draws=50)
-    if model.rung != "naive":
-        assert np.isfinite(table[["purchases_low", "purchases_high", "equity_low", "equity_high"]]).all(axis=None)
-        assert values["p_alive"].between(0, 1).all()
+def test_each_population_has_its_own_scores_and_amounts(frames: MakeFrame) -> None:
+    summary = pd.DataFrame(
+        {"client_id": ["a", "b"], "x": [4, 4], "t_x": [300, 300], "T": [400, 400], "mean_margin": [10.0, 10.0],
+         "population": ["regular", "purchases"]}
+    )  # fmt: skip
+    scores = summary[["x", "t_x", "T", "population"]].assign(discounted_purchases=[2.0, 1.0], discounted_months_alive=1.0)
+    spends = {
+        name: SpendFit(family="mean", level=level, weight=1.0, parameters={}, log_likelihood=None, repeat_buyers=1)
+        for name, level in (("regular", 20.0), ("purchases", 5.0))
+    }
+    values = lifetime_value.client_values(frames(summary), frames(scores), spends)
+    rows = collect(values.sort("client_id")).set_index("client_id")
+    assert rows["expected_margin"].to_dict() == pytest.approx({"a": (40 + 20) / 5, "b": (40 + 5) / 5})
+    assert rows["clv"].to_dict() == pytest.approx({"a": 2 * 12.0, "b": 9.0})
 
 
 def test_equity_under_the_naive_forecast_is_the_same_on_every_engine(frames: MakeFrame) -> None:

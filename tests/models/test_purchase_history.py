@@ -157,3 +157,27 @@ def test_all_missing_columns_are_named_together() -> None:
 def test_a_holdout_needs_days() -> None:
     with pytest.raises(ValueError, match="must be before"):
         purchase_history.calibration_holdout(nw.from_native(six_purchases()).lazy(), AS_OF, AS_OF)
+
+
+def test_gaps_are_measured_between_days_of_purchase(frames: MakeFrame) -> None:
+    gaps = by_client(purchase_history.gap_summary(frames(six_purchases()), dt.date(2025, 2, 1)))
+    (row,) = gaps.to_dict("records")
+    first, second = 29, 337
+    assert (row["client_id"], row["gaps"], row["pairs"], row["gap_sum"]) == ("a", 2, 1, 366)
+    assert row["gap_square_sum"] == first**2 + second**2
+    assert row["gap_log_sum"] == pytest.approx(np.log(first) + np.log(second))
+    # The mean logarithm of a wait between g − 1 and g days.
+    waits = sum(np.log(np.linspace(g - 1, g, 20_001)[:-1] + 1 / 40_000).mean() for g in (first, second))
+    assert row["wait_log_sum"] == pytest.approx(waits, rel=1e-6)
+    assert row["pair_square_sum"] == pytest.approx((first / (first + second) - 0.5) ** 2)
+    assert pd.Timestamp(row["last_on"]) == pd.Timestamp("2025-01-31")
+    assert row["last_day"] == (dt.date(2025, 1, 31) - dt.date(1970, 1, 1)).days
+
+
+def test_gaps_and_their_sum_are_x_and_t_x(cdnow_purchases: pd.DataFrame) -> None:
+    frame = nw.from_native(cdnow_purchases).lazy()
+    gaps = by_client(purchase_history.gap_summary(frame, AS_OF, money="revenue"))
+    summary = by_client(purchase_history.purchase_summary(frame, AS_OF, money="revenue")).query("x > 0")
+    assert gaps["client_id"].tolist() == summary["client_id"].tolist()
+    assert gaps["gaps"].tolist() == summary["x"].tolist()
+    assert gaps["gap_sum"].tolist() == summary["t_x"].tolist()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xlsxwriter
 
+from crm_methods.company.privacy import Pseudonyms
 from crm_methods.engine import collect
 from crm_methods.errors import StageError
 from crm_methods.reports import exports
@@ -56,11 +57,37 @@ def test_the_client_list_keeps_every_client_once(frames: MakeFrame, facts: pd.Da
     assert listed is not None
     found = collect(listed).astype(object)
     assert list(found.columns) == [
-        "client_id", "name", "segment", "clv", "next_contact_on", "next_contact_channel", "next_contact_occasion",
+        "client_id", "name", "owner", "segment", "segment_name", "clv",
+        "next_contact_on", "next_contact_channel", "next_contact_occasion",
     ]  # fmt: skip
     assert list(found["client_id"]) == ["a", "b", "c"]
     assert list(found["next_contact_channel"])[:2] == ["phone", "e-mail"]
     assert pd.isna(found["segment"].iloc[2])
+
+
+def test_whom_to_call_first_stands_first_with_names_a_person_reads(frames: MakeFrame, facts: pd.DataFrame) -> None:
+    segments = pd.DataFrame(
+        {
+            "client_id": ["a", "b", "c"],
+            "segment": ["cluster_1", "low_high", None],
+            "strategy": ["raise_loyalty", "cut_costs", None],
+            "p_cell": [0.9, 0.6, 0.5],
+        }
+    )
+    calls = pd.DataFrame({"client_id": ["b", "a"], "call_rank": [1, 2], "call_reason": ["x", "y"], "at_stake": [9.0, 0.0]})
+    profile = pd.DataFrame({"cluster": [1], "name": ["Large, frequent"]})
+    certainty = pd.DataFrame({"client_id": ["a", "b", "c"], "p_cell": [0.0, 0.0, 0.0]})
+    tables = {
+        "client_facts": frames(facts), "client_segments": frames(segments), "client_calls": frames(calls),
+        "cluster_profile": frames(profile), "client_certainty": frames(certainty),
+    }  # fmt: skip
+    listed = exports.client_list(tables)
+    assert listed is not None
+    found = collect(listed)
+    assert list(found["client_id"]) == ["b", "a", "c"]
+    assert list(found["segment_name"].fillna("")) == ["Low revenue, high cost", "Cluster 1: Large, frequent", ""]
+    assert list(found["strategy_name"].fillna("")) == ["Cut costs", "Raise loyalty", ""]
+    assert list(found["p_cell"]) == [0.6, 0.9, 0.5]
 
 
 def test_two_contacts_on_one_day_give_one_row(frames: MakeFrame, facts: pd.DataFrame) -> None:
@@ -120,6 +147,16 @@ def test_under_pseudonyms_a_clients_name_leaves_in_no_table_with_clients() -> No
     assert masked.to_dict("records") == [{"client_id": "a", "name": "Client 1", "note": "of Client 1"}]
     products = pd.DataFrame({"product_id": ["p"], "name": ["Router"]})
     assert exports.with_pseudonyms(products, _Masked())["name"].iloc[0] == "Router"
+
+
+def test_under_pseudonyms_whoever_is_responsible_leaves_under_none_of_his_names(tmp_path: Path) -> None:
+    names = {"Acme & Co": "name", "Nowak": "person"}
+    pseudonyms = Pseudonyms(b"0" * 32, names, {"Acme": ("Acme & Co",), "Nowak": ("Nowak",)})
+    listed = pd.DataFrame({"client_id": ["a", "b"], "name": ["Acme & Co", "Bo"], "owner": ["Nowak", "New Colleague"]})
+    exports.write_csv(exports.with_pseudonyms(listed, pseudonyms), tmp_path / "x.csv")
+    rows = _read(tmp_path / "x.csv")
+    assert [row[0] for row in rows] == ["client_id", "a", "b"]
+    assert all(row[1].startswith("Client ") and row[2].startswith("Person ") for row in rows[1:])
 
 
 def test_under_pseudonyms_rejects_withhold_what_may_be_a_name(tmp_path: Path) -> None:

@@ -11,11 +11,40 @@ import pandas as pd
 
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
-from crm_methods.stages import segments, segments_clusters, segments_matrix, segments_summary, segments_value
+from crm_methods.stages import (
+    segments,
+    segments_abc,
+    segments_calls,
+    segments_card,
+    segments_certainty,
+    segments_clusters,
+    segments_contracts,
+    segments_costs,
+    segments_cut_costs,
+    segments_equity,
+    segments_findings,
+    segments_key_accounts,
+    segments_leaves,
+    segments_likes,
+    segments_loyalty,
+    segments_matrix,
+    segments_migration,
+    segments_payment,
+    segments_periods,
+    segments_phases,
+    segments_rhythm,
+    segments_scores,
+    segments_sensitivity,
+    segments_trust,
+    segments_validation,
+    segments_value,
+    segments_wants,
+    segments_worth,
+)
 
 
-def run_stage(data: Canonical, settings: Company, folder: Path) -> segments_summary.Answers:
-    """Everything stage 2 finds; per-client tables are written below ``folder`` and re-read."""
+def keep_in(data: Canonical, folder: Path) -> Any:
+    """``Stage.write`` in small: a frame is written below ``folder`` and read back."""
 
     def keep(
         name: str, frame: nw.LazyFrame[Any] | pd.DataFrame, *, grain: str, key: Sequence[str], totals: Sequence[str] = ()
@@ -25,23 +54,55 @@ def run_stage(data: Canonical, settings: Company, folder: Path) -> segments_summ
         data.engine.write(frame, path, order_by=key)
         return data.engine.scan(path)
 
-    per_client: dict[str, Any] = {"grain": "one row per client", "key": ["client_id"]}
-    cost = segments.cost_to_serve(data, settings)
-    economics = keep("client_economics", segments.client_economics(data, settings, cost), **per_client)
-    value = segments_value.lifetime_value(data, settings, economics, keep)
-    ahead = segments_value.expected_revenue(value, data)
-    matrix = segments_matrix.matrix(data, settings, economics, ahead)
+    return keep
+
+
+def run_stage(data: Canonical, settings: Company, folder: Path) -> segments_findings.Answers:
+    """Everything stage 2 finds; per-client tables are written below ``folder`` and re-read."""
+    keep, given = keep_in(data, folder), (data, settings)
+    cost = segments.cost_to_serve(*given)
+    economics = keep("client_economics", segments.client_economics(*given, cost), grain="one row per client", key=["client_id"])
+    contracts = segments_contracts.contracts(*given, keep)
+    beside = segments_contracts.deals_beside(data, contracts)
+    value = segments_value.lifetime_value(*given, economics, keep, beside)
+    rhythm = segments_rhythm.regularity(value, *given, keep)
+    evidence = segments_validation.evidence(value, *given)
+    trust = segments_trust.trust(evidence, value)
+    periods = segments_periods.two_periods(*given, cost, keep)
+    matrix = segments_matrix.matrix(*given, economics, segments_value.expected_revenue(value, data, beside), periods)
     assert isinstance(matrix, segments_matrix.Matrix)
-    clusters = segments_clusters.clusters(data, settings, economics)
-    frame = segments_clusters.client_segments(data, settings, economics, matrix, clusters, value)
-    segmented = keep("client_segments", frame, **per_client)
-    return segments_summary.Answers(
+    clusters = segments_clusters.clusters(*given, economics)
+    worth = segments_worth.written_worth(*given, economics, value, contracts, keep)
+    segmented = segments_clusters.written_segments(*given, economics, matrix, clusters, worth, keep)
+    accounts = segments_key_accounts.of_worth(*given, worth, contracts)
+    share = segments_key_accounts.top_share(accounts)
+    return segments_findings.Answers(
         cost=cost,
-        whale=segments.whale_curve(data, settings, economics),
+        components=segments_costs.cost_components(*given, cost, economics),
+        payment=segments_payment.late_payment(*given, economics),
+        phases=segments_phases.cost_phases(*given, economics, cost, matrix),
+        sensitivity=segments_sensitivity.rate_sensitivity(*given, economics, cost, matrix),
+        whale=segments.whale_curve(*given, economics),
+        steadiness=segments_abc.abc_xyz(*given),
+        scores=segments_scores.scores(*given),
+        contracts=contracts,
+        rhythm=rhythm,
         value=value,
         holdout=segments_value.holdout(value, settings),
+        trust=trust,
         matrix=matrix,
+        certainty=segments_certainty.certainty(*given, economics, matrix, periods),
+        migration=segments_migration.migration(*given, economics, matrix, periods),
         clusters=clusters,
-        equity=segments_value.customer_equity(value, settings, segmented),
+        equity=segments_equity.customer_equity(worth, settings, segmented),
+        accounts=accounts,
+        loyalty=segments_loyalty.loyalty(*given, cost),
+        cuts=segments_cut_costs.cut_costs(*given, economics, segmented),
+        wants=segments_wants.wants(*given, segmented),
+        likes=segments_likes.likes(*given, segmented),
+        asks=segments_leaves.asks_for(*given, segmented),
+        leaves=segments_leaves.leaves_for(*given, segmented),
+        calls=segments_calls.call_list(*given, segmented, segments_rhythm.orders_of(rhythm)),
+        card=segments_card.model_card(value, *given, found=evidence, checks=trust, top_share=share, deals=beside),
         client_segments=segmented,
     )

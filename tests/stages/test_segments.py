@@ -11,6 +11,7 @@ from crm_methods.company.answers import Unanswered
 from crm_methods.engine import collect
 from crm_methods.stages import segments
 from tests.conftest import MadeCompany, MakeCompany
+from tests.stages.cost_world import cost_tables
 from tests.stages.small_companies import costed, deals_of
 
 CENT = 0.01
@@ -57,6 +58,36 @@ def test_without_costs_what_is_unknown_is_missing_and_not_zero(make_company: Mak
     economics = _economics(make_company({"deals": deals_of({"a": 10.0})}))
 
     assert economics[["margin", "cost_to_serve", "contribution"]].isna().all(axis=None)
+
+
+def test_cost_to_serve_is_time_direct_cost_and_late_payment(make_company: MakeCompany):
+    first = _economics(make_company(cost_tables(), costs={"capital_rate": 0.365})).iloc[0]
+
+    # Two contacts of 3 each, deliveries of 8 and 2; 1,000 for ten days at 36.5 % a year.
+    assert first["direct_cost"] == pytest.approx(2 * 3 + 8 + 2)
+    assert first["payment_cost"] == pytest.approx(10.0)
+    assert first["cost_to_serve"] == pytest.approx(first["time_cost"] + 16 + 10)
+    assert first["contribution"] == pytest.approx(first["margin"] - first["cost_to_serve"], abs=1e-4)
+    # A price of 400 after 20 % was one of 500; what came back has lowered revenue.
+    assert first[["discount", "returns", "revenue"]].tolist() == [100.0, 50.0, 350.0]
+
+
+def test_costs_that_nothing_records_are_missing_and_the_others_still_count(make_company: MakeCompany):
+    economics = _economics(costed(make_company, {"a": 1_000.0}, {"a": 60.0}))
+
+    assert economics[["direct_cost", "payment_cost", "discount"]].isna().all(axis=None)
+    assert economics["cost_to_serve"].tolist() == economics["time_cost"].tolist()
+    assert economics["time_cost"].iloc[0] > 0
+
+
+def test_discounts_of_lines_count_where_deals_have_none(make_company: MakeCompany):
+    lines = pd.DataFrame(
+        [("d0", "p", 2.0, 100.0, 0.5), ("d0", "q", 1.0, 100.0, None)],
+        columns=["deal_id", "product_id", "quantity", "unit_price", "discount_share"],
+    )
+    economics = _economics(make_company({"deals": deals_of({"a": 200.0}), "deal_lines": lines}))
+
+    assert economics["discount"].tolist() == [100.0]
 
 
 def test_the_whale_curve_ends_at_the_whole(make_company: MakeCompany):

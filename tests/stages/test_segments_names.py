@@ -65,3 +65,14 @@ def test_nobody_to_list_is_said(make_company: MakeCompany):
 
     assert isinstance(_listed(made, [("c00", None, None, None, 0.0, None, "all", "stimulate_sales")]), Unanswered)
     assert len(collect(made.data.scan("clients"))) == 2
+
+
+def test_a_value_with_an_interval_is_shown_with_it(make_company: MakeCompany):
+    made = _made(make_company)
+    rows = [("c00", 90.0, None, 5.0, 50.0, 0.9, "high_low", "raise_loyalty")]
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[1:6], "float64"))
+    answer = first_names(made.data, made.settings, made.data.engine.frame(frame.assign(clv_low=20.0, clv_high=300.0)))
+
+    assert isinstance(answer, Answer)
+    assert answer.table[["clv", "clv_low", "clv_high"]].to_numpy().tolist() == [[90.0, 20.0, 300.0]]
+    assert "from €20 to €300 (95% interval)" in answer.sentence

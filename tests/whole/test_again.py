@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from crm_methods.company.vocabulary import STAGES
 from crm_methods.runs.request import read_request
@@ -26,21 +26,43 @@ def _pytest(*arguments: str, reports: Path, cwd: Path = ROOT) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
 
 
-def test_source_notebooks_run_without_an_exception(meridian: Run):
-    """nbval-lax: every notebook opened as it stands in notebooks/, without parameters, runs on the sample."""
+def _times(run: Run) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+
+
+def _hashes(run: Run, work: str) -> dict[str, str]:
+    stages = run.reports / run.company.name / ".work" / work / "stages"
+    facts = [json.loads(path.read_text(encoding="utf-8")) for path in stages.glob("*.json")]
+    return {name: table["sha256"] for stage in facts for name, table in stage["tables"].items()}
+
+
+@pytest.fixture(scope="module")
+def by_hand(meridian: Run) -> dict[Path, int]:
+    """nbval-lax: every notebook as it stands in notebooks/, without parameters, runs on the sample beside its last run."""
+    before = _times(meridian)
     done = _pytest("--nbval-lax", "--nbval-current-env", "notebooks", reports=meridian.reports)
-
     assert done.returncode == 0, done.stdout[-4000:]
+    return before
 
 
-def test_a_second_execution_gives_the_same_outputs(meridian: Run, tmp_path: Path):
+def test_notebooks_opened_by_hand_never_write_into_a_published_run(meridian: Run, by_hand: dict[Path, int]):
+    assert _times(meridian) == by_hand
+    stages = meridian.reports / "meridian" / ".work" / "by_hand" / "stages"
+    assert {path.stem for path in stages.glob("*.json")} == set(STAGES)
+
+
+def test_what_is_drawn_at_random_comes_out_alike_by_hand(meridian: Run, by_hand: dict[Path, int]):
+    assert _hashes(meridian, "by_hand") == _hashes(meridian, meridian.folder.name)
+
+
+def test_a_second_execution_gives_the_same_outputs(tiny: Run, tmp_path: Path):
     """Strict nbval over the executed notebooks, in a copy of the run, so that the run itself stays."""
     reports = tmp_path / "reports"
-    shutil.copytree(meridian.reports / "meridian", reports / "meridian")
-    for source in sorted(meridian.notebooks.glob("[1-6]_*.ipynb")):
+    shutil.copytree(tiny.reports / "tiny", reports / "tiny")
+    for source in sorted(tiny.notebooks.glob("[1-6]_*.ipynb")):
         notebook = nbformat.read(source, as_version=4)
         for cell in notebook.cells:
-            cell.source = cell.source.replace(str(meridian.reports), str(reports))
+            cell.source = cell.source.replace(str(tiny.reports), str(reports))
         nbformat.write(notebook, tmp_path / source.name)
     done = _pytest("--nbval", "--nbval-current-env", str(tmp_path), reports=reports)
 
@@ -48,19 +70,8 @@ def test_a_second_execution_gives_the_same_outputs(meridian: Run, tmp_path: Path
 
 
 def test_a_fresh_run_repeats_nothing(meridian: Run):
-    before = {path: path.stat().st_mtime_ns for path in meridian.folder.rglob("*") if path.is_file()}
+    before = _times(meridian)
     again = run(read_request(meridian.company), reports=meridian.reports)
 
     assert again.executed == ()
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-@pytest.mark.parametrize("stage", ["segments"])
-def test_a_notebook_opened_by_hand_never_writes_into_a_published_run(meridian: Run, stage: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CRM_METHODS_REPORTS", str(meridian.reports))
-    before = {path: path.stat().st_mtime_ns for path in meridian.folder.rglob("*") if path.is_file()}
-    notebook = nbformat.read(ROOT / "notebooks" / f"{STAGES[stage].notebook}.ipynb", as_version=4)
-    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
-
-    assert {path: path.stat().st_mtime_ns for path in meridian.folder.rglob("*") if path.is_file()} == before
-    assert (meridian.reports / "meridian" / ".work" / "by_hand" / "stages" / f"{stage}.json").is_file()
+    assert _times(meridian) == before

@@ -1,0 +1,93 @@
+"""Figures of stage 2 on whether the purchase model may be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crm_methods import formats
+from crm_methods.company.answers import Answer
+from crm_methods.reports.charts.house import GREY, INK, MUTED, TEAL, Chart, canvas, format_axis, legend, style
+from crm_methods.reports.charts.lines import lines
+from crm_methods.stages.segments_validation import Tracking
+
+_LINES = ("actual", "expected", "nbd", "naive")
+
+
+def tracking(answer: Tracking, currency: str) -> Chart | None:
+    """Cumulative repeat purchases by month; None where there are fewer than three months to draw."""
+    known = [name for name in _LINES if name in answer.table and answer.curve[name].notna().any()]
+    if len(answer.curve) < 3 or answer.curve["actual"].max() <= 0:
+        return None
+    labels = {name: answer.labels[name] for name in known}
+    long = answer.curve.melt(id_vars="month_end", value_vars=known, var_name="line", value_name="purchases")
+    at_end = answer.curve.iloc[-1]
+    ends = [f"{labels[name]} {formats.number(at_end[name])}" for name in known]
+    chart = lines(
+        long.dropna(subset=["purchases"]),
+        x="month_end",
+        y="purchases",
+        series="line",
+        labels=labels,
+        form=formats.number,
+        y_axis="Repeat purchases so far",
+        title=_tracking_title(answer),
+        alt=(
+            f"Lines of cumulative repeat purchases from {formats.month(answer.curve['month_end'].iloc[0])} to "
+            f"{formats.month(at_end['month_end'])}; at the end {formats.join(ends)}. "
+            f"The holdout begins after {formats.date(answer.end)}."
+        ),
+    )
+    with style():
+        axes = chart.figure.axes[0]
+        axes.axvline(pd.Timestamp(answer.end), color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+        axes.annotate(
+            "held out from here", (pd.Timestamp(answer.end), 0), xycoords=("data", "axes fraction"), xytext=(4, 5),
+            textcoords="offset points", color=MUTED, fontsize=9,
+        )  # fmt: skip
+    return chart
+
+
+def by_frequency(answer: Answer, currency: str) -> Chart | None:
+    """Purchases in the holdout by repeat purchases before it, in fact and as expected; None for a single group."""
+    table = answer.table
+    if len(table) < 2:
+        return None
+    places = np.arange(len(table))
+    with style():
+        figure, axes = canvas(height=3.4)
+        axes.plot(places, table["naive"], color=GREY, linewidth=1.8, label=answer.labels["naive"])
+        axes.plot(places, table["expected"], color=TEAL, linewidth=2, label=answer.labels["expected"])
+        axes.vlines(places, table["low"], table["high"], colors=INK, linewidth=1.4)
+        axes.scatter(places, table["actual"], s=34, color=INK, zorder=3, label="In fact, with its 95% interval")
+        axes.set_xticks(places, table["repeat_purchases"].tolist())
+        axes.set_xlabel("Repeat purchases before the holdout")
+        axes.set_ylabel("Purchases per client in the holdout")
+        axes.set_ylim(bottom=0)
+        format_axis(axes.yaxis, lambda value: formats.number(value, 1))
+        legend(figure, [answer.labels["naive"], answer.labels["expected"], "In fact, with its 95% interval"])
+    values = [
+        f"{row['repeat_purchases']}: {formats.number(row['actual'], 2)} in fact, {formats.number(row['expected'], 2)} expected"
+        for row in table.to_dict("records")
+    ]
+    alt = f"Points with intervals and lines of purchases per client by repeat purchases before: {'; '.join(values)}."
+    return Chart(figure, _frequency_title(answer), alt)
+
+
+def _tracking_title(answer: Tracking) -> str:
+    at_end = answer.curve.iloc[-1]
+    name = "expected" if "expected" in answer.table else "naive"
+    off = at_end[name] / at_end["actual"] - 1
+    label = answer.labels[name]
+    if abs(off) < 0.005:
+        return f"{label} ended where the purchases did"
+    return f"{label} ended {formats.share(abs(off))} {'above' if off > 0 else 'below'} the purchases made"
+
+
+def _frequency_title(answer: Answer) -> str:
+    judged, label = answer.table, answer.labels["expected"]
+    below = judged["actual"] > judged["expected"]
+    if below.all() or not below.any():
+        return f"{label} expected too {'little' if below.all() else 'much'} of rare and of frequent buyers"
+    nearest = (judged["expected"] - judged["actual"]).abs().sum() < (judged["naive"] - judged["actual"]).abs().sum()
+    return f"{label} came {'nearer to' if nearest else 'less near to'} what clients bought than everybody's own rate"

@@ -1,0 +1,205 @@
+"""What is known of each client that may be a reason to call it, and the money at stake with each reason. A room of stage 2."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals as nw
+
+from crm_methods.company.intake import Canonical
+from crm_methods.company.periods import months_before
+from crm_methods.company.settings import Company
+from crm_methods.engine import as_float, collect
+from crm_methods.stages.segments_voices import from_client
+
+MONTHS = 12
+"""Years are compared with years, whatever the period of the matrix, so that seasons don't tell."""
+CONTRACT_DAYS = 90
+REQUEST_DAYS = 30
+SLIPPING, GONE = 0.8, 0.1
+"""A client slips away while its chance of still being one lies between these; below, there is nobody left to keep."""
+BEYOND_CHANCE = 1.645
+"""Purchases of two years differ by more than chance (one-sided, 5 %) where their difference exceeds so many √ of their sum."""
+
+_NO_NUMBER = nw.lit(None, nw.Float64)
+
+
+def client_call_facts(
+    data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any], next_orders: nw.LazyFrame[Any] | None = None
+) -> nw.LazyFrame[Any]:
+    """Every client with what may be a reason to call it; parameters as of ``segments_calls.call_list``.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        One row per client: ``client_id``, ``segment``, ``strategy``, ``is_large``, ``contribution``, ``p_alive``, ``worth``
+        (lifetime value, expected revenue without margins) with ``worth_low`` and ``worth_high``, ``is_overdue``,
+        ``next_order_on``; ``earned`` and ``earned_before`` (margin, or revenue, of the last year and the one before),
+        ``orders`` and ``orders_before``, ``last_order_on``; ``complaint_at`` and ``request_at`` (the oldest open one of the
+        year); ``contract_ends_on`` and ``contract_value``, a year, of what ends soon.
+    """
+    if next_orders is not None:
+        due = next_orders.select("client_id", "next_order_on", "days_overdue")
+        known = [name for name in ("next_order_on", "days_overdue") if name in client_segments.collect_schema().names()]
+        client_segments = client_segments.drop(*known).join(due, on="client_id", how="left")
+    facts = _placed(client_segments)
+    for part in (_orders(data, settings), _open_requests(data, settings), _contracts(data, settings)):
+        facts = facts.join(part, on="client_id", how="left")
+    counts = ("earned", "earned_before", "orders", "orders_before")
+    return facts.with_columns(*(nw.col(name).fill_null(0.0) for name in counts))
+
+
+def with_stakes(facts: nw.LazyFrame[Any], settings: Company, reasons: Sequence[str]) -> nw.LazyFrame[Any]:
+    """The facts with the money a year at stake by each reason, ``stake_<reason>``; 0 where it does not apply."""
+    yearly = MONTHS / settings.lifetime_value.horizon_months
+    alive, worth = nw.col("p_alive"), nw.col("worth")
+    at_risk = worth * yearly * (nw.lit(1.0) - alive)
+    one_order = nw.when(nw.col("orders") > 0).then(nw.col("earned") / nw.max_horizontal("orders", nw.lit(1.0)))
+    slipping = (alive < SLIPPING) & (alive >= GONE)
+    still_there = (alive >= GONE).fill_null(True)
+    change = nw.col("orders") - nw.col("orders_before")
+    chance = (nw.col("orders") + nw.col("orders_before")).sqrt() * BEYOND_CHANCE
+    stakes = {
+        "complaint": (nw.col("is_large") & ~nw.col("complaint_at").is_null(), nw.col("earned")),
+        "request": (nw.col("is_large") & ~nw.col("request_at").is_null(), nw.col("earned")),
+        "contract": (~nw.col("contract_ends_on").is_null(), nw.coalesce(nw.col("contract_value"), nw.col("earned"))),
+        "overdue": (nw.col("is_overdue"), nw.coalesce(at_risk, one_order)),
+        "slipping": (slipping, at_risk),
+        "falling": (
+            nw.col("compares") & still_there & (nw.lit(0.0) - change > chance),
+            nw.col("earned_before") - nw.col("earned"),
+        ),
+        "loss": (
+            nw.col("contribution") < 0,
+            nw.lit(0.0) - nw.col("contribution") * (MONTHS / settings.segments.period_months),
+        ),
+        "growing": (
+            nw.col("compares") & (nw.col("strategy") == "stimulate_sales") & (nw.col("orders_before") > 0) & (change > chance),
+            nw.col("earned") - nw.col("earned_before"),
+        ),
+    }
+    return facts.with_columns(**{f"stake_{reason}": _stake(*stakes[reason]) for reason in reasons})
+
+
+def money_word(data: Canonical) -> str:
+    """What is at stake: margin where the deals know it, else revenue."""
+    return "margin" if data.has("deals", "margin") else "revenue"
+
+
+def _stake(applies: nw.Expr, amount: nw.Expr) -> nw.Expr:
+    known = as_float(amount).fill_null(0.0)
+    return nw.when(applies.fill_null(False) & (known > 0)).then(known).otherwise(nw.lit(0.0)).round(4)
+
+
+def _placed(client_segments: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """What the table of segments says; what it does not hold is missing."""
+    schema = client_segments.collect_schema()
+    there = set(schema.names())
+    known = collect(client_segments.select(*(nw.col(name).count() for name in ("clv", "clv_revenue")))).iloc[0]
+    worth = "clv" if known["clv"] or not known["clv_revenue"] else "clv_revenue"
+    overdue: nw.Expr = nw.lit(False)
+    if "days_overdue" in there:
+        overdue = nw.col("days_overdue") > 0
+    elif "overdue" in there:
+        overdue = nw.col("overdue") if schema["overdue"] == nw.Boolean else nw.col("overdue") > 0
+    level = nw.col("revenue_level") == "high" if "revenue_level" in there else nw.lit(True)
+    day = nw.col("next_order_on") if "next_order_on" in there else nw.lit(None, nw.Date)
+    ends = {f"worth{end}": as_float(f"{worth}{end}") if f"{worth}{end}" in there else _NO_NUMBER for end in ("_low", "_high")}
+    return client_segments.select(
+        "client_id", "segment", "strategy", is_large=level, contribution=as_float("contribution"), p_alive=as_float("p_alive"),
+        worth=as_float(worth), **ends, is_overdue=overdue, next_order_on=day,
+    )  # fmt: skip
+
+
+def _orders(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Per client, what the last year and the one before brought, by how many purchases, and the last one."""
+    won = data.scan("deals").filter(nw.col("status") == "won")
+    this_year, year_before = (_midnight(_day_after(months_before(settings.as_of, n * MONTHS))) for n in (1, 2))
+    if data.has("deals", "closed_on"):
+        day = nw.col("closed_on")
+        now, before = day >= nw.lit(this_year), (day >= nw.lit(year_before)) & (day < nw.lit(this_year))
+    else:
+        now, before = nw.lit(True), nw.lit(False)
+    money = as_float(_money_column(data)).fill_null(0.0)
+    one, nothing, bought = nw.lit(1.0), nw.lit(0.0), nw.col("amount") >= 0
+    marked = won.select(
+        "client_id",
+        last_order_on=nw.when(bought).then(nw.col("closed_on")),
+        earned=nw.when(now).then(money).otherwise(nothing),
+        earned_before=nw.when(before).then(money).otherwise(nothing),
+        orders=nw.when(now & bought).then(one).otherwise(nothing),
+        orders_before=nw.when(before & bought).then(one).otherwise(nothing),
+    )
+    sums = ("earned", "earned_before", "orders", "orders_before")
+    per_client = marked.group_by("client_id").agg(nw.col(*sums).sum(), nw.col("last_order_on").max())
+    return per_client.with_columns(compares=nw.lit(_compares(data, settings)))
+
+
+def _compares(data: Canonical, settings: Company) -> bool:
+    """Whether the year before is known whole: the base has deals from its first month on, or earlier ones."""
+    if not data.has("deals", "closed_on"):
+        return False
+    first = collect(data.scan("deals").filter(nw.col("status") == "won").select(nw.col("closed_on").min()))["closed_on"]
+    begin = _midnight(months_before(settings.as_of, 2 * MONTHS))
+    return bool(first.notna().any() and first.iloc[0] <= begin + dt.timedelta(days=31))
+
+
+def _open_requests(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Per client, when the oldest complaint and the oldest overdue request of the last year began that are still open."""
+    contacts, began = data.scan("interactions"), nw.col("started_at")
+    after = _midnight(_day_after(settings.as_of))
+    nothing = contacts.select("client_id", complaint_at=began, request_at=began).head(0)
+    if not data.has("interactions", "started_at", "resolved_at"):
+        return nothing
+    begin = _midnight(_day_after(months_before(settings.as_of, MONTHS)))
+    inside = contacts.filter(began >= nw.lit(begin), began < nw.lit(after)).with_columns(kind=nw.col("kind").str.to_lowercase())
+    # A kind of contact that is never solved is not waiting for a solution.
+    solvable = collect(inside.filter(~nw.col("resolved_at").is_null()).select("kind").unique())["kind"].tolist()
+    waiting = inside.filter(nw.col("resolved_at").is_null())
+    if data.has("interactions", "kind"):
+        waiting = waiting.filter(nw.col("kind").is_in([kind for kind in solvable if isinstance(kind, str)]))
+    if any(data.has("interactions", name) for name in ("initiative", "direction", "kind")):
+        waiting = waiting.filter(from_client())
+    is_complaint = (nw.col("kind") == "complaint").fill_null(False)
+    is_late = began < nw.lit(after - dt.timedelta(days=REQUEST_DAYS))
+    marked = waiting.select(
+        "client_id", complaint_at=nw.when(is_complaint).then(began), request_at=nw.when(is_late & ~is_complaint).then(began)
+    )
+    return marked.group_by("client_id").agg(nw.col("complaint_at", "request_at").min())
+
+
+def _contracts(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Per client, the first day on which one of its contracts ends soon, and what those contracts bring in a year."""
+    contracts, day = data.scan("contracts"), nw.col("ends_on")
+    first, last = (_midnight(settings.as_of + dt.timedelta(days=days)) for days in (0, CONTRACT_DAYS))
+    ending = contracts.filter(day >= nw.lit(first), day <= nw.lit(last), nw.col("ended_by").is_null())
+    per_client = ending.group_by("client_id").agg(
+        contract_ends_on=day.min(), monthly=as_float("value_per_month").sum(), priced=nw.col("value_per_month").count()
+    )
+    value = nw.when(nw.col("priced") > 0).then(nw.col("monthly") * (MONTHS * _earned_share(data)))
+    return per_client.select("client_id", "contract_ends_on", contract_value=value)
+
+
+def _earned_share(data: Canonical) -> float:
+    """The part of revenue that is earned: the margin of all won deals, or all of it where no margin is known."""
+    if not data.has("deals", "margin"):
+        return 1.0
+    won = data.scan("deals").filter(nw.col("status") == "won", ~nw.col("margin").is_null())
+    sums = collect(won.select(as_float("margin").sum(), as_float("amount").sum())).iloc[0]
+    share = float(sums["margin"]) / float(sums["amount"]) if sums["amount"] > 0 else math.nan
+    return min(1.0, max(0.0, share)) if math.isfinite(share) else 1.0
+
+
+def _money_column(data: Canonical) -> str:
+    return "margin" if data.has("deals", "margin") else "amount"
+
+
+def _day_after(day: dt.date) -> dt.date:
+    return day + dt.timedelta(days=1)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time())

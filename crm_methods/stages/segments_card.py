@@ -1,0 +1,280 @@
+"""The model card: on which data the values rest, on which models and why, what was checked, and when not to trust them.
+
+A room of stage 2.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+import crm_methods
+from crm_methods import formats
+from crm_methods.company.answers import Answer, Unanswered
+from crm_methods.company.intake import Canonical
+from crm_methods.company.settings import Company
+from crm_methods.engine import collect
+from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, prior_statement
+from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS
+from crm_methods.models.btyd_validation import FAMILY_LABELS
+from crm_methods.models.lifetime_value import LifetimeValueModel
+from crm_methods.stages.segments_limits import limits
+from crm_methods.stages.segments_trust import Trust
+from crm_methods.stages.segments_validation import Evidence
+from crm_methods.stages.segments_value import LifetimeValue
+
+POPULATIONS = {
+    "purchases": "Clients that buy as they need",
+    "regular": "Clients that reorder like a clock",
+    "contract": "Clients under contract",
+}
+_TRIED_BY = ("numpy", "scipy", "pandas", "duckdb", "narwhals", "lifetimes")
+_Z = 1.959964
+
+Row = tuple[str, str, str]
+"""Section, item and value of the card, as text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Card(Answer):
+    """The model card: ``table`` has one row per ``section`` and ``item`` with its ``value``; ``limits`` when not to trust it."""
+
+    title: str
+    limits: tuple[str, ...]
+
+
+def model_card(
+    value: LifetimeValue | Unanswered,
+    data: Canonical,
+    settings: Company,
+    *,
+    found: Evidence | Unanswered,
+    checks: Trust | Unanswered,
+    top_share: float | None = None,
+    deals: nw.LazyFrame[Any] | None = None,
+) -> Card:
+    """All that a reader must know before acting on the values of this run.
+
+    Parameters
+    ----------
+    value, found, checks
+        ``segments_value.lifetime_value``, ``segments_validation.evidence`` and ``segments_trust.trust``; what is
+        unanswered says so on the card.
+    top_share
+        Share of equity in the hands of the key accounts (``segments_key_accounts.KeyAccounts``); None where not known.
+    deals
+        The deals that ``value`` was given; what it was not given are bills of contracts.
+
+    Returns
+    -------
+    Card
+        Always: a base without any model has a card that says why.
+    """
+    warned = limits(value, settings, found=found, checks=checks, top_share=top_share)
+    rows = [
+        *_data(value, data, settings, deals),
+        *_models(value),
+        *_parameters(value),
+        *_checks(checks),
+        *(("When not to trust it", str(place), text) for place, text in enumerate(warned, start=1)),
+        *_made(settings),
+    ]
+    return Card(
+        sentence=_sentence(value, checks, warned),
+        table=pd.DataFrame(rows, columns=["section", "item", "value"]),
+        caption=f"Model card of {settings.company}, {formats.date(settings.as_of)}",
+        title=f"Model card: lifetime value of the clients of {settings.company}",
+        limits=warned,
+    )
+
+
+def card_text(card: Card) -> str:
+    """The card as a page of markdown: a heading per section and a line per item."""
+    parts = [f"# {card.title}", card.sentence]
+    for section, rows in card.table.groupby("section", sort=False):
+        lines = [
+            f"{row['item']}. {row['value']}" if str(row["item"]).isdigit() else f"- **{row['item']}**: {row['value']}"
+            for row in rows.to_dict("records")
+        ]
+        parts.append("\n".join([f"## {section}", "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(value: LifetimeValue | Unanswered, data: Canonical, settings: Company, deals: nw.LazyFrame[Any] | None) -> list[Row]:
+    """What was read, what of it counts, and what does not."""
+    rows = [("As-of day", formats.date(settings.as_of)), ("Deals read", _read(data)), *_deals(data, deals)]
+    if isinstance(value, LifetimeValue):
+        rows += _histories(value)
+        what = "margin of each deal" if value.money == "margin" else "revenue of each deal, since no margin is known"
+        rows.append(("Amounts", what))
+        rows.append(("Cost to serve", "subtracted while a client is alive" if value.knows_cost else "not known, not subtracted"))
+    return [("Data", item, text) for item, text in rows]
+
+
+def _deals(data: Canonical, given: nw.LazyFrame[Any] | None) -> list[tuple[str, str]]:
+    every = _states(data.scan("deals"))
+    counted = every if given is None else _states(given)
+    left_out = {
+        "not won": every["lost"],
+        "returns and credit notes": every["returned"],
+        "bills of contracts, which are valued as contracts": every["sold"] - counted["sold"],
+    }
+    said = [f"{formats.number(number)} {what}" for what, number in left_out.items() if number]
+    return [
+        ("Of them purchases", f"{formats.number(counted['sold'])} won deals with an amount of 0 or more"),
+        ("Left out", ", ".join(said) or "nothing"),
+    ]
+
+
+def _states(deals: nw.LazyFrame[Any]) -> dict[str, int]:
+    """How many deals were not won, returned, and sold."""
+    won = nw.col("status") == "won"
+    state = (
+        nw.when(won & (nw.col("amount") >= 0)).then(nw.lit("sold"))
+        .when(won & (nw.col("amount") < 0)).then(nw.lit("returned"))
+        .otherwise(nw.lit("lost"))
+    )  # fmt: skip
+    counted = collect(deals.with_columns(state=state).group_by("state").agg(nw.len().alias("n"))).set_index("state")["n"]
+    return {name: int(counted.get(name, 0)) for name in ("lost", "returned", "sold")}
+
+
+def _read(data: Canonical) -> str:
+    totals = data.totals[data.totals["table"] == "deals"]
+    apart = {"could not be read": "rejected_rows", "after the as-of day": "later_rows", "repeated": "duplicate_rows"}
+    said = [f"{formats.number(totals[name].sum())} {what}" for what, name in apart.items() if totals[name].sum()]
+    read = formats.number(totals["source_rows"].sum())
+    return f"{read}, of them {', '.join(said)}" if said else f"{read}, all of them usable"
+
+
+def _histories(value: LifetimeValue) -> list[tuple[str, str]]:
+    counted = collect(
+        value.values.filter(~nw.col("x").is_null())
+        .with_columns(once=nw.when(nw.col("x") == 0).then(1).otherwise(0))
+        .group_by("population")
+        .agg(
+            nw.len().alias("clients"),
+            nw.col("once").sum(),
+            nw.col("x").sum(),
+            nw.col("first_on").min(),
+            nw.col("last_on").max(),
+        )
+        .sort("population")
+    )
+    clients = int(counted["clients"].sum())
+    named = zip(counted["population"], counted["clients"])
+    by_population = [f"{POPULATIONS.get(name, name)}: {formats.number(count)}" for name, count in named]
+    return [
+        ("Clients that ever bought", f"{formats.number(clients)}, {formats.number(counted['once'].sum())} of them once"),
+        ("Clients by population", "; ".join(by_population)),
+        (
+            "Purchases",
+            f"{formats.number(counted['x'].sum() + clients)}; several deals of a client on one day are one purchase",
+        ),
+        ("Period", f"{formats.date(counted['first_on'].min())} to {formats.date(counted['last_on'].max())}"),
+    ]
+
+
+def _models(value: LifetimeValue | Unanswered) -> list[Row]:
+    """The family of each population and why, and what else was tried."""
+    section = "Models"
+    if isinstance(value, Unanswered):
+        return [(section, "No model", value.reason)]
+    model = value.model
+    rows = [
+        (section, POPULATIONS.get(population.name, population.name), f"{_label(population.rung)}: {population.reason}")
+        for population in model.populations
+    ]
+    spend = "Gamma-Gamma" if model.spend.family == "gamma_gamma" else f"each client's own mean: {model.spend.reason}"
+    rows.append((section, "Amount of a purchase", spend))
+    if not model.holdout.empty:
+        missed = [f"{_label(row.family)} {formats.number(row.mae, 3)}" for row in model.holdout.itertuples()]
+        rows.append((section, "Tried on the holdout (mean error per client)", ", ".join(missed)))
+    return rows
+
+
+def _parameters(value: LifetimeValue | Unanswered) -> list[Row]:
+    """Every parameter in use with its 95 % interval, and the priors."""
+    if isinstance(value, Unanswered):
+        return []
+    rows: list[Row] = []
+    for name, fit in _fits(value.model):
+        rows += [("Parameters", f"{name}, {item}", text) for item, text in _with_intervals(fit)]
+        if fit.family in {*PURCHASE_LIKELIHOODS, "mbg_cnbd_k", "gamma_gamma"}:
+            family = "mbg_nbd" if fit.family == "mbg_cnbd_k" else fit.family
+            weak = getattr(fit, "estimation", "map") == "map"
+            stated = f"{prior_statement(family)}; times in mean gaps, amounts in mean amounts" if weak else "none"
+            rows.append(("Parameters", f"{name}, priors", stated))
+    return rows
+
+
+def _fits(model: LifetimeValueModel) -> list[tuple[str, PurchaseFit | SpendFit]]:
+    known = [(POPULATIONS.get(p.name, p.name), p.fit) for p in model.populations if p.fit is not None and p.fit.parameters]
+    spend = [("Amounts", model.spend)] if model.spend.parameters else []
+    return [*known, *spend]
+
+
+def _with_intervals(fit: PurchaseFit | SpendFit) -> list[tuple[str, str]]:
+    """Estimates with exp(log θ ± 1.96 sd); a parameter that is fixed (k) has no interval."""
+    sds = np.sqrt(np.diag(fit.covariance)) if fit.covariance is not None else np.array([])
+    unit = f" {fit.time_unit}s" if isinstance(fit, PurchaseFit) else ""
+    rows = []
+    for place, (name, estimate) in enumerate(fit.parameters.items()):
+        said = f"{_significant(estimate)}{unit if name in {'alpha', 'beta'} else ''}"
+        if place < len(sds):
+            # Beyond this no float holds the end; such an interval says that nothing is known.
+            ends = [estimate * float(np.exp(np.clip(side * _Z * sds[place], -50, 50))) for side in (-1, 1)]
+            said += f" (95% interval {formats.interval(ends[0], ends[1], _significant)})"
+        rows.append((name, f"{said}, at its bound" if name in fit.at_bound else said))
+    return rows
+
+
+def _significant(number: float) -> str:
+    """A number with about three digits that mean something."""
+    size = abs(number)
+    if number == round(number) and size < 1e9:
+        return formats.number(number)
+    if size and not 1e-4 <= size < 1e9:
+        return f"{number:.2e}"
+    return formats.number(number, 0 if size >= 100 else 2 if size >= 1 else 4)
+
+
+def _checks(checks: Trust | Unanswered) -> list[Row]:
+    if isinstance(checks, Unanswered):
+        return [("Checks", "Not made", checks.reason)]
+    return [("Checks", row["check"], f"{row['verdict']}: {row['result']}") for row in checks.table.to_dict("records")]
+
+
+def _made(settings: Company) -> list[Row]:
+    chosen = settings.lifetime_value
+    section = "How it was made"
+    estimation = "maximum a posteriori with weak priors" if chosen.estimation == "map" else "maximum likelihood"
+    versions = {"crm-methods": crm_methods.__version__, "Python": platform.python_version()}
+    versions |= {name: version(name) for name in _TRIED_BY}
+    return [
+        (section, "Estimation", f"{estimation}; time in {chosen.time_unit}s"),
+        (section, "Horizon", formats.plural(chosen.horizon_months, "month")),
+        (section, "Discount rate a year", formats.share(chosen.annual_discount_rate)),
+        (section, "Held out", formats.plural(chosen.holdout_months, "month")),
+        (section, "Seed", str(settings.seed)),
+        (section, "Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
+    ]
+
+
+def _sentence(value: LifetimeValue | Unanswered, checks: Trust | Unanswered, warned: tuple[str, ...]) -> str:
+    if isinstance(value, Unanswered):
+        return f"No model of purchases is in use: {value.reason.rstrip('.')}."
+    used = formats.join(list(dict.fromkeys(_label(population.rung) for population in value.model.populations)))
+    judged = "" if isinstance(checks, Unanswered) else f" {checks.sentence}"
+    are = "is" if len(warned) == 1 else "are"
+    cautions = f" There {are} {formats.plural(len(warned), 'reason')} for caution." if warned else ""
+    return f"The values of this run rest on {used}.{judged}{cautions}"
+
+
+def _label(family: Any) -> str:
+    return FAMILY_LABELS.get(str(family), str(family).replace("_", " "))
