@@ -109,6 +109,7 @@ TESTED_TOGETHER = {
     "segments_wants": ("segments_likes", "segments_leaves", "segments_voices"),
     "segments_calls": ("segments_call_facts",),
     "segments_tables": ("segments_findings",),
+    "segments_value": ("segments_returns",),
 }
 
 

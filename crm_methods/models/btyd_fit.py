@@ -9,19 +9,20 @@ anything but the unit of alpha and v.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
 
 from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS, Floats, Histories, Spends, gamma_gamma
+from crm_methods.models.btyd_search import MAX_SD as MAX_SD
+from crm_methods.models.btyd_search import PRIORS as PRIORS
+from crm_methods.models.btyd_search import Estimation as Estimation
+from crm_methods.models.btyd_search import optimise
 
 TimeUnit = Literal["day", "week"]
-Estimation = Literal["map", "ml"]
 PurchaseFamily = Literal["naive", "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "mbg_cnbd_k", "recency_chain"]
 
 DAYS_PER_UNIT: Mapping[TimeUnit, float] = {"day": 1.0, "week": 7.0}
@@ -30,44 +31,7 @@ DAYS_PER_UNIT: Mapping[TimeUnit, float] = {"day": 1.0, "week": 7.0}
 DAYS_PER_MONTH = 30.4375
 """A calendar month on average (365.25 / 12): the one place where months become days."""
 
-PRIORS: Mapping[str, tuple[float, float]] = {
-    "r": (0.0, 1.5),
-    "alpha": (0.0, 2.0),
-    "a": (0.0, 1.5),
-    "b": (1.0, 1.5),
-    "p": (1.0, 1.5),
-    "q": (1.0, 1.0),
-    "v": (0.0, 1.5),
-}
-"""Mean and standard deviation of the normal prior on each parameter's logarithm, alpha in
-mean gaps between purchases (clients' days per repeat purchase) and v in mean amounts."""
-
 NOBODY = "there is no client with a purchase"
-
-MAX_SD = 2.0
-"""Cap on the standard deviation of any direction of log-parameter space: beyond a factor
-of e⁴ either way the curvature at the optimum says nothing about the parameter."""
-
-# (low, high) of the logarithm; q stays above 1, or a client's expected amount would be infinite.
-_BOUNDS: Mapping[str, tuple[float, float]] = {
-    "r": (-8.0, 8.0),
-    "alpha": (-14.0, 14.0),
-    "a": (-10.0, 10.0),
-    "b": (-10.0, 10.0),
-    "p": (-8.0, 8.0),
-    "q": (float(np.log(1.01)), 8.0),
-    "v": (-12.0, 12.0),
-}
-_STARTS: Mapping[str, tuple[float, float]] = {
-    "r": (0.0, -1.2),
-    "alpha": (0.0, -1.2),
-    "a": (-0.3, -1.5),
-    "b": (1.0, 1.5),
-    "p": (1.5, 0.5),
-    "q": (1.3, 0.8),
-    "v": (0.7, 0.0),
-}
-Objective: TypeAlias = Callable[[Floats], tuple[float, Floats]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,18 +101,6 @@ class SpendFit:
     converged: bool = True
     at_bound: tuple[str, ...] = ()
     covariance: Floats | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Optimum:
-    """Where a search came to rest: on log-parameters, with the curvature there."""
-
-    log_theta: Floats
-    log_likelihood: float
-    log_posterior: float
-    converged: bool
-    at_bound: tuple[str, ...]
-    covariance: Floats
 
 
 def prior_statement(family: str) -> str:
@@ -228,21 +180,6 @@ def fit_purchases(
         at_bound=optimum.at_bound,
         covariance=optimum.covariance,
     )
-
-
-def fit_bg_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
-    """BG/NBD: P(alive) is 1 for one-time buyers *by construction*. See ``fit_purchases``."""
-    return fit_purchases("bg_nbd", triples, time_unit, estimation)
-
-
-def fit_mbg_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
-    """MBG/NBD: a client may be gone after its first purchase. See ``fit_purchases``."""
-    return fit_purchases("mbg_nbd", triples, time_unit, estimation)
-
-
-def fit_nbd(triples: pd.DataFrame, time_unit: TimeUnit = "day", estimation: Estimation = "map") -> PurchaseFit | NoFit:
-    """NBD: nobody ever leaves; a baseline. See ``fit_purchases``."""
-    return fit_purchases("nbd", triples, time_unit, estimation)
 
 
 def naive(triples: pd.DataFrame, time_unit: TimeUnit = "day") -> PurchaseFit:
@@ -329,80 +266,3 @@ def _spend_fallback(fallback: SpendFit, reason: str) -> SpendFit:
         repeat_buyers=fallback.repeat_buyers,
         reason=f"{reason}; each client's own mean is used, drawn to the mean of all as if by one more purchase",
     )
-
-
-def optimise(
-    likelihood: Objective,
-    names: tuple[str, ...],
-    clients: float,
-    estimation: Estimation,
-    start: Floats | None = None,
-    *,
-    roughly: bool = False,
-) -> Optimum:
-    """Best of two starts by L-BFGS-B on log-parameters, with the curvature at the optimum.
-
-    Parameters
-    ----------
-    likelihood
-        Log-likelihood and its gradient by the logarithms of the parameters.
-    names
-        Of the parameters, for their priors, bounds and starts.
-    clients
-        How many it is a sum over.
-    estimation
-        ``map`` with ``PRIORS``, or ``ml`` without.
-    start
-        A start that is known to be near, instead of the two.
-    roughly
-        To nine digits of the likelihood, for comparing models; the covariance is then left at the cap.
-    """
-    centre, sd = (np.array([PRIORS[name][i] for name in names]) for i in (0, 1))
-    low, high = (np.array([_BOUNDS[name][i] for name in names]) for i in (0, 1))
-
-    def loss(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = likelihood(theta)
-        if estimation == "map":
-            away = (theta - centre) / sd
-            value, gradient = value - 0.5 * float(away @ away), gradient - away / sd
-        return -value / clients, -gradient / clients
-
-    # The problem is small: many BLAS threads only wait for each other (20 times slower when measured).
-    starts = [np.array([_STARTS[name][which] for name in names]) for which in (0, 1)] if start is None else [start]
-    with threadpool_limits(limits=1, user_api="blas"):
-        runs = [
-            minimize(
-                loss,
-                begin,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=list(zip(low, high)),
-                options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-9 if roughly else 1e-14, "gtol": 1e-5 if roughly else 1e-9},
-            )
-            for begin in starts
-        ]
-        best = min(runs, key=lambda run: float(run.fun))
-        theta: Floats = np.asarray(best.x, dtype=np.float64)
-        covariance = np.eye(len(names)) * MAX_SD**2 if roughly else _covariance(loss, theta, clients)
-    free = (theta > low + 1e-6) & (theta < high - 1e-6)
-    slope = np.abs(np.asarray(best.jac))[free]
-    return Optimum(
-        log_theta=theta,
-        log_likelihood=likelihood(theta)[0],
-        log_posterior=-float(best.fun) * clients,
-        # The line search stops where floats end; a flat gradient there is convergence all the same.
-        converged=bool(best.success) or bool((slope < 1e-5).all()),
-        at_bound=tuple(name for name, is_free in zip(names, free) if not is_free),
-        covariance=covariance,
-    )
-
-
-def _covariance(loss: Objective, theta: Floats, clients: float) -> Floats:
-    """Inverse Hessian by central differences of the gradient, each direction's SD capped."""
-    step = 1e-4
-    shifts = np.eye(len(theta)) * step
-    hessian = np.array([(loss(theta + s)[1] - loss(theta - s)[1]) / (2 * step) for s in shifts]) * clients
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    variances = 1.0 / np.maximum(values, MAX_SD**-2)
-    covariance: Floats = (vectors * variances) @ vectors.T
-    return covariance

@@ -224,7 +224,7 @@ def choose_rung(fits: Sequence[PurchaseFit | NoFit], held_out: HeldOut) -> Rung:
     if naive_is_nearer(held_out, chosen):
         missed = missed_by(held_out.table.set_index("family")["mae"], chosen)
         return Rung(LOWER_RUNG, f"in the holdout {FAMILY_LABELS[chosen]} {missed}, which is more than chance explains")
-    caution = [f"{came_back}, so that weak priors carry it in part and clients are ranked only roughly"] if few else []
+    caution = [f"{came_back}, so that weak priors carry it in part and clients may be ranked only roughly"] if few else []
     unsound = [f"{FAMILY_LABELS[fit.family]} ran into its bounds" for fit in fitted if not is_sound(fit)]
     return Rung(chosen, "; ".join([*caution, why, *unsound]))
 

@@ -31,8 +31,9 @@ FALSE_DISCOVERIES = 0.05
 """Share of clients called regular that may be so by chance alone."""
 
 SOON_DAYS = 30
-ORDER_STATES = ("overdue", "late", "soon", "later")
-"""Of a regular buyer's next order: unusually late, past its day but not unusually, due within 30 days, due later."""
+ORDER_STATES = ("overdue", "late", "soon", "later", "gone")
+"""Of a regular buyer's next order: unusually late, past its day but not unusually, due within 30 days, due later, and so late
+that the buyer is taken for gone, which only who knows its chance of being still a client can say."""
 
 _WINDOW = (0.1, 0.9)
 _OVERDUE = 0.975
@@ -210,9 +211,10 @@ def next_orders(
     -------
     narwhals.LazyFrame
         One row per client with a gap, key ``client_id``: ``regular``, ``last_on``, ``usual_gap_days``, ``next_order_on``,
-        ``next_order_from`` and ``next_order_until`` (80 % of such orders come between them), ``days_overdue`` since the
-        day by which 97.5 % would have come, 0 before it, and ``order_state`` (of ``ORDER_STATES``). NULL in all but the first
-        three for a client that is not regular; dates beyond the calendar are NULL too.
+        ``next_order_from`` and ``next_order_until`` (80 % of such orders come between them), ``overdue_after`` (the day by
+        which 97.5 % would have come), ``days_overdue`` since then, 0 before it, and ``order_state`` (of ``ORDER_STATES``
+        without ``gone``). NULL in all but the first three for a client that is not regular; dates beyond the calendar are
+        NULL too.
     """
     scale = nw.col("gap_sum") + fit.parameters["alpha"] * DAYS_PER_UNIT[fit.time_unit]
     regular, today = nw.col("regular"), float(day_of(as_of))
@@ -220,22 +222,27 @@ def next_orders(
         usual_gap_days=nw.when(regular).then(scale * nw.col("mean")),
         low=nw.when(regular).then(scale * nw.col("low")),
         high=nw.when(regular).then(scale * nw.col("high")),
+        overdue_days=nw.when(regular).then((scale * nw.col("overdue")).ceil()),
         late=nw.when(regular).then(nw.lit(today) - as_float("last_day") - scale * nw.col("overdue")),
     )
     numbered = ahead.with_columns(
         on_number=_day_after("usual_gap_days"),
         from_number=_day_after("low"),
         until_number=_day_after("high"),
+        overdue_number=_day_after("overdue_days"),
         days_overdue=nw.when(regular).then(nw.max_horizontal(nw.col("late").floor(), nw.lit(0.0))),
         wait=as_float("last_day") + nw.col("usual_gap_days") - today,
     )
     for name in ("on", "from", "until"):
         named = calendar.rename({"day": f"next_order_{name}", "number": f"{name}_number"})
         numbered = numbered.join(named, on=f"{name}_number", how="left")
+    numbered = numbered.join(
+        calendar.rename({"day": "overdue_after", "number": "overdue_number"}), on="overdue_number", how="left"
+    )
     not_late = nw.when(nw.col("wait") <= SOON_DAYS).then(nw.lit("soon")).otherwise(nw.lit("later"))
     on_time = nw.when(nw.col("wait") < 0).then(nw.lit("late")).otherwise(not_late)
     state = nw.when(nw.col("days_overdue") > 0).then(nw.lit("overdue")).otherwise(on_time)
-    dates = [f"next_order_{name}" for name in ("on", "from", "until")]
+    dates = [*(f"next_order_{name}" for name in ("on", "from", "until")), "overdue_after"]
     told = numbered.with_columns(order_state=nw.when(regular).then(state))
     return told.select("client_id", "regular", "last_on", "usual_gap_days", *dates, "days_overdue", "order_state")
 

@@ -56,7 +56,7 @@ class ClientIntervals:
     @property
     def sentence(self) -> str:
         """What the bounds are, and of whom."""
-        bounds = "Each client's bounds are a 95% interval: of 20 clients one is expected to end outside"
+        bounds = "Each client's bounds are a 95% interval: about one client in 20 is expected to end outside"
         if len(self.table) == self.clients:
             return f"{bounds}."
         most = formats.number(len(self.table))

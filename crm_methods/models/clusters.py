@@ -137,7 +137,7 @@ def best_partition(points: pd.DataFrame, *, seed: int, max_clusters: int = 6, bo
         notes.append("all clients are alike in every feature")
         return _one_group(points, features, complete, notes)
     if constant:
-        notes.append(f"{formats.join(constant)} left out: the same for all clients")
+        notes.append(f"{formats.join([_in_words(name) for name in constant])} left out: the same for all clients")
     centred = (values[complete][:, varies] - values[complete][:, varies].mean(axis=0)) / spread[varies]
     with threadpool_limits(limits=1):
         return _partition(points, features, used, complete, centred, notes, seed, max_clusters, bootstraps)
@@ -304,6 +304,11 @@ def _description(standing: pd.Series[float]) -> str:
     return formats.join(words) or "typical in every feature"
 
 
+def _in_words(feature: str) -> str:
+    words = feature.removeprefix("log_").replace("_", " ")
+    return "number of deals" if words == "deals" else words
+
+
 def _one_group(points: pd.DataFrame, features: Sequence[str], complete: NDArray[np.bool_], notes: Sequence[str]) -> Partition:
     inside = int(complete.sum())
     labels = _label_table(points, complete, np.ones(inside, dtype=np.int64), np.ones(inside))
@@ -321,7 +326,8 @@ def _one_group(points: pd.DataFrame, features: Sequence[str], complete: NDArray[
         selection=pd.DataFrame(columns=["clusters", "bic", "gap", "gap_error"], dtype=float),
         features=tuple(features),
         verdict=f"No groups can be looked for: {notes[-1]}.",
-        note="; ".join(notes),
+        # The last note is the verdict's reason.
+        note="; ".join(notes[:-1]),
     )
 
 

@@ -23,17 +23,15 @@ from scipy.special import digamma, expit, gammaln, logsumexp
 
 from crm_methods.models.btyd_fit import (
     DAYS_PER_UNIT,
-    Estimation,
     NoFit,
-    Optimum,
     PurchaseFit,
     TimeUnit,
     histories,
     nothing_to_fit,
-    optimise,
 )
 from crm_methods.models.btyd_likelihood import Floats, Histories
 from crm_methods.models.btyd_quadrature import beta_quadrature, enough_nodes
+from crm_methods.models.btyd_search import Estimation, Optimum, optimise
 
 MAX_K = 12
 """Gaps of a coefficient of variation of 0.29: more regular clients are forecast as if they were no more than that."""

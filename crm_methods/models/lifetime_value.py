@@ -22,9 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from crm_methods.engine import collect
 from crm_methods.models.btyd_fit import DAYS_PER_MONTH as DAYS_PER_MONTH
-from crm_methods.models.btyd_fit import Estimation, PurchaseFit, SpendFit, TimeUnit, fit_gamma_gamma
+from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, TimeUnit, fit_gamma_gamma
 from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.btyd_prediction import forecast, probability_alive
+from crm_methods.models.btyd_search import Estimation
 from crm_methods.models.btyd_validation import models_table
 from crm_methods.models.purchase_history import TRIPLE, Money, unique_spends
 from crm_methods.models.purchase_ladder import (
@@ -266,35 +267,6 @@ def client_values(
         .with_columns(expected.alias(f"expected_{money}"))
         .with_columns(worth.alias(CLV_COLUMN[money]))
     )
-
-
-def customer_equity(values: nw.LazyFrame[Any], by: str | None = None, money: Money = "margin") -> pd.DataFrame:
-    """The value of the client base: the sum of its clients' values, by segment.
-
-    Parameters
-    ----------
-    values
-        From ``client_values``, with the column ``by``.
-    by
-        Column to group by, such as ``segment``; None for one row ``all``.
-    money
-        Which amount the values hold.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Key ``by`` (or ``group``), ordered: ``clients``, ``expected_active_clients``
-        (sum of P(alive), 0 under ``naive``), ``expected_purchases`` and ``equity`` (``equity_revenue`` for
-        revenue). The rows add up to the whole base.
-    """
-    key, source = (by, values) if by is not None else ("group", values.with_columns(group=nw.lit("all")))
-    totals = source.group_by(key).agg(
-        nw.len().alias("clients"),
-        nw.col("p_alive").sum().alias("expected_active_clients"),
-        nw.col("expected_purchases").sum(),
-        nw.col(CLV_COLUMN[money]).sum().alias("equity" if money == "margin" else "equity_revenue"),
-    )
-    return collect(totals.sort(key))
 
 
 def _regular_population(

@@ -117,12 +117,12 @@ def refitted(fit: PurchaseFit, triples: pd.DataFrame, bootstraps: int, rng: np.r
     while len(found) < bootstraps and empty < _MOST_EMPTY * bootstraps:
         data = simulated_histories(fit, T, rng)
         if data.x.sum() > 0:
-            found.append(refit(fit, data, rng.standard_normal(len(_names(fit)))))
+            found.append(refit(fit, data, rng.standard_normal(len(estimated(fit)))))
         else:
             empty += 1
     if not found:
         return [dict(fit.parameters)]
-    return [_moved(fit.parameters, _names(fit), shift) for shift in np.array(found) - np.mean(found, axis=0)]
+    return [_moved(fit.parameters, estimated(fit), shift) for shift in np.array(found) - np.mean(found, axis=0)]
 
 
 def simulated_histories(fit: PurchaseFit, T: Floats, rng: np.random.Generator) -> Histories:
@@ -169,7 +169,7 @@ def refit(fit: PurchaseFit, data: Histories, priors_moved: Floats) -> Floats:
     priors_moved
         By how many of its standard deviations the centre of each parameter's prior is moved.
     """
-    names, estimate, likelihood = _names(fit), _log_estimate(fit), _likelihood(fit)
+    names, estimate, likelihood = estimated(fit), _log_estimate(fit), _likelihood(fit)
     centre, sd = (np.array([PRIORS[name][i] for name in names]) for i in (0, 1))
     centre = centre + sd * priors_moved
     # The prior of alpha counts in mean gaps of the base at hand (in steps of a k-th of them).
@@ -196,13 +196,13 @@ def _likelihood(fit: PurchaseFit) -> PurchaseLikelihood:
     return PURCHASE_LIKELIHOODS[fit.family][0]
 
 
-def _names(fit: PurchaseFit) -> tuple[str, ...]:
-    """Names of the parameters that are estimated: k is chosen, not estimated."""
+def estimated(fit: PurchaseFit) -> tuple[str, ...]:
+    """Names of the parameters that are estimated, in the order of the covariance: k is chosen, not estimated."""
     return tuple(name for name in fit.parameters if name != "k")
 
 
 def _log_estimate(fit: PurchaseFit) -> Floats:
-    return np.log([fit.parameters[name] for name in _names(fit)])
+    return np.log([fit.parameters[name] for name in estimated(fit)])
 
 
 def _around(parameters: Mapping[str, float], covariance: Floats, rng: np.random.Generator) -> dict[str, float]:

@@ -279,16 +279,19 @@ def _occasions(purchases: nw.LazyFrame[Any], as_of: dt.date, merge: Merge, money
     # Money keeps its type, since sums of decimals are exact and sums of floats differ from run to run.
     dated = purchases.select("client_id", nw.col(money).alias("money"), moment.alias("on"))
     until_then = dated.filter(nw.col("on") <= _occasion_of(as_of, "day", purchases, on))
+    # A client's first day is counted apart and joined: a window over all occasions takes twice as long.
     if merge == "week":
         number = day_number("on")
         weeks = until_then.with_columns(occasion=number - (number + _DAYS_FROM_MONDAY_TO_1970) % 7)
+        first = weeks.group_by("client_id").agg(nw.col("occasion").min().alias("first"))
         occasions = weeks.group_by("client_id", "occasion").agg(
             nw.col("money").sum(), nw.col("on").min().alias("first_on"), nw.col("on").max().alias("last_on")
         )
     else:
+        first = until_then.group_by("client_id").agg(nw.col("on").min().alias("first"))
         days = until_then.rename({"on": "occasion"}).group_by("client_id", "occasion").agg(nw.col("money").sum())
         occasions = days.with_columns(first_on=nw.col("occasion"), last_on=nw.col("occasion"))
-    return occasions.with_columns(first=nw.col("occasion").min().over("client_id"))
+    return occasions.join(first, on="client_id", how="inner")
 
 
 def _occasion_of(day: dt.date, merge: Merge, purchases: nw.LazyFrame[Any], on: str) -> nw.Expr:

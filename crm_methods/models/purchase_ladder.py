@@ -16,7 +16,8 @@ import pandas as pd
 
 from crm_methods import formats
 from crm_methods.engine import collect
-from crm_methods.models.btyd_fit import Estimation, NoFit, PurchaseFit, SpendFit, TimeUnit, fit_purchases, is_sound, naive
+from crm_methods.models.btyd_fit import NoFit, PurchaseFit, SpendFit, TimeUnit, fit_purchases, is_sound, naive
+from crm_methods.models.btyd_search import Estimation
 from crm_methods.models.btyd_validation import (
     LOWER_RUNG,
     MIN_REPEAT_BUYERS,

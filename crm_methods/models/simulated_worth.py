@@ -35,10 +35,6 @@ class Buyers:
         """From one row per client with columns of these names."""
         return cls(*(rows[name].to_numpy(dtype=np.float64) for name in ("x", "t_x", "T", "mean", "cost")))
 
-    def part(self, rows: slice) -> Buyers:
-        """Some of the clients."""
-        return Buyers(self.x[rows], self.t_x[rows], self.T[rows], self.mean[rows], self.cost[rows])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Horizon:
@@ -100,8 +96,14 @@ def expected_future(fit: PurchaseFit, spend: SpendFit, buyers: Buyers, horizon: 
     ahead = forecast(fit, buyers.x, buyers.t_x, buyers.T, [horizon.days / 2, horizon.days])
     # The naive forecast lets nobody leave.
     bought, alive = ahead.purchases[:, 1], np.nan_to_num(ahead.alive[:, 0], nan=1.0)
-    worth = bought * expected_spend(spend, buyers.x, buyers.mean) - buyers.cost * alive * horizon.months
-    return bought, worth * (1 + horizon.monthly_rate) ** -(horizon.months / 2)
+    cost = buyers.cost * alive * horizon.months * (1 + horizon.monthly_rate) ** -(horizon.months / 2)
+    return bought, expected_earnings(bought, spend, buyers, horizon) - cost
+
+
+def expected_earnings(bought: Floats, spend: SpendFit, buyers: Buyers, horizon: Horizon) -> Floats:
+    """What so many purchases of each client are expected to bring, discounted midway."""
+    worth: Floats = bought * expected_spend(spend, buyers.x, buyers.mean) * (1 + horizon.monthly_rate) ** -(horizon.months / 2)
+    return worth
 
 
 def _spend_of_each(spend: SpendFit, buyers: Buyers, bought: Floats, rng: np.random.Generator) -> Floats:

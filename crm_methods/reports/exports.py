@@ -48,6 +48,7 @@ _PER_CLIENT: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Tables with a row per client, and the columns a CRM should know of them; where two hold a column the first one counts."""
 _NEXT_CONTACT = {"channel": "next_contact_channel", "occasion": "next_contact_occasion"}
 _MAX_CLIENTS = 5_000_000
+_EXACT = 2.0**53
 # Full-width forms of = + - @ count too: some spreadsheets take them for the plain ones.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _TEXT_ENDINGS = frozenset({".ics", ".txt", ".md", ".json", ".yml"})
@@ -75,6 +76,7 @@ def client_list(tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any] | 
         of ``call_rank`` where there is one, then of ``client_id``. None without any such table.
     """
     parts, taken = [], {"client_id"}
+    tables = {**tables, "next_orders": _still_ahead(tables["next_orders"])} if "next_orders" in tables else tables
     for name, columns in _PER_CLIENT:
         if name in tables:
             new = [column for column in _present(tables[name], columns) if column not in taken]
@@ -94,14 +96,15 @@ def client_list(tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any] | 
 
 
 def write_client_list(listed: nw.LazyFrame[Any], path: Path, pseudonyms: Pseudonyms | None = None) -> None:
-    """Write the list of clients as CSV, see ``write_csv``.
+    """Write the list of clients as CSV without the columns that are empty for all of them, see ``write_csv``.
 
     Raises
     ------
     TooManyRowsError
         There are more than five million clients.
     """
-    write_csv(with_pseudonyms(collect(listed, max_rows=_MAX_CLIENTS), pseudonyms), path)
+    rows = with_pseudonyms(collect(listed, max_rows=_MAX_CLIENTS), pseudonyms)
+    write_csv(rows.dropna(axis="columns", how="all") if len(rows) else rows, path)
 
 
 def write_rejects(rejects: pd.DataFrame, path: Path, pseudonyms: Pseudonyms | None = None) -> None:
@@ -121,7 +124,7 @@ def write_csv(data: pd.DataFrame, path: Path) -> None:
     """Write a frame as CSV that a spreadsheet opens well and takes nothing in it for a formula.
 
     UTF-8 with a byte order mark; days as ``2025-12-31``; amounts with two decimals, other
-    fractions with four; text that begins like a formula is preceded by an apostrophe.
+    fractions with four, whole numbers as such; text that begins like a formula is preceded by an apostrophe.
     """
     data.assign(**{str(name): _csv_column(str(name), data[name]) for name in data.columns}).to_csv(
         path, index=False, encoding="utf-8-sig", lineterminator="\r\n"
@@ -203,13 +206,21 @@ def _present(frame: nw.LazyFrame[Any], columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column in there]
 
 
+def _still_ahead(orders: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """The next orders without the days that have passed and where the order is not overdue either: they announce nothing."""
+    if len(_present(orders, ("next_order_on", "order_state"))) < 2:
+        return orders
+    passed = (nw.col("order_state") == "late").fill_null(False)
+    return orders.with_columns(next_order_on=nw.when(~passed).then(nw.col("next_order_on")))
+
+
 def _with_names(listed: nw.LazyFrame[Any], tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
-    """The same list with the readable names of segment and strategy, each behind its key."""
+    """The same list with the readable names of segments and strategy, each behind its key."""
     columns = listed.collect_schema().names()
     named, order = listed, list(columns)
-    for key in [name for name in ("segment", "strategy") if name in columns]:
+    for key in [name for name in ("segment", "previous_segment", "strategy") if name in columns]:
         found = collect(listed.select(key).unique())[key].dropna().astype(str)
-        labels = {value: segment_label(value) if key == "segment" else STRATEGY_LABELS.get(value, value) for value in found}
+        labels = {value: STRATEGY_LABELS.get(value, value) if key == "strategy" else segment_label(value) for value in found}
         if key == "segment":
             labels |= _cluster_names(tables, labels)
         label: nw.Expr = nw.lit(None, nw.String)
@@ -248,6 +259,10 @@ def _csv_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return column.dt.strftime("%Y-%m-%d")
     if pd.api.types.is_float_dtype(column.dtype):
+        known = column.dropna()
+        if not formats.is_money_column(name) and ((known % 1 == 0) & (known.abs() < _EXACT)).all():
+            # A count with gaps comes as a float.
+            return column.astype("Int64")
         return column.round(2 if formats.is_money_column(name) else 4)
     if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
         return column

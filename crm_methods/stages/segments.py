@@ -118,6 +118,16 @@ def client_economics(data: Canonical, settings: Company, cost: CostToServe | Una
     return served.with_columns(contribution=(nw.col("margin") - nw.col("cost_to_serve")).round(4)).select(*columns)
 
 
+def monthly_cost(economics: nw.LazyFrame[Any], settings: Company) -> nw.LazyFrame[Any]:
+    """``client_id`` and ``cost_per_month``, what serving a client costs from now on.
+
+    That is its ``running_cost`` where ``segments_phases.with_running_cost`` has added it, else the period's cost over its months.
+    """
+    if "running_cost" in economics.collect_schema().names():
+        return economics.select("client_id", cost_per_month=nw.col("running_cost"))
+    return economics.select("client_id", cost_per_month=nw.col("cost_to_serve") / settings.segments.period_months)
+
+
 def knows_discounts(data: Canonical) -> bool:
     """Whether discounts are recorded, of deals or of their lines."""
     return data.has("deals", "discount_share") or data.has("deal_lines", "discount_share", "unit_price", "quantity")

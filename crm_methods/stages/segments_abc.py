@@ -38,7 +38,8 @@ class AbcXyz(Answer):
     ``per_client`` (lazy) has one row per client that ever bought: ``client_id``, ``revenue`` (of the period), ``abc`` (A · B · C
     · none), ``months`` (over which steadiness is judged), ``variation`` (coefficient of variation of monthly revenue),
     ``xyz`` (X · Y · Z · new · none). ``cells`` has one row per pair that a client has: ``abc``, ``xyz``, ``clients``,
-    ``clients_share``, ``revenue``, ``revenue_share``. ``top`` has one row per number of largest names: ``names``,
+    ``clients_share``, ``revenue``, ``revenue_share`` (of the revenue of clients that brought any; missing for the others).
+    ``top`` has one row per number of largest names: ``names``,
     ``revenue_share``; ``gini`` is there from 300 clients with revenue on.
     """
 
@@ -82,7 +83,11 @@ def abc_xyz(data: Canonical, settings: Company) -> AbcXyz | Unanswered:
         sentence=_sentence(cells, top, unequal, first, last),
         table=_table(cells),
         caption=f"Clients by share of revenue ({current_period(settings).label}) and by steadiness of its months",
-        labels={"abc": "Revenue", **{f"class_{name.lower()}": _LABELS.get(name, name) for name in XYZ}},
+        labels={
+            "abc": "Revenue",
+            "revenue_share": "Share of positive revenue",
+            **{f"class_{name.lower()}": _LABELS.get(name, name) for name in XYZ},
+        },
         per_client=classed.select("client_id", "revenue", "abc", "months", "variation", "xyz"),
         cells=cells,
         top=top,
@@ -154,10 +159,12 @@ def _cells(classed: nw.LazyFrame[Any]) -> pd.DataFrame:
     found = collect(classed.group_by("abc", "xyz").agg(nw.len().alias("clients"), nw.col("revenue").sum()))
     places = {name: place for place, name in enumerate((*ABC, *XYZ[:-1]))}
     ordered = found.sort_values(["abc", "xyz"], key=lambda names: names.map(places), ignore_index=True)
-    total = float(ordered["revenue"].sum())
+    # Returns beyond purchases take nothing from the shares of the others.
+    positive = ordered["revenue"].where(ordered["abc"] != "none")
+    total = float(positive.sum())
     shares = ordered.astype({"clients": "int64"}).assign(
         clients_share=ordered["clients"] / ordered["clients"].sum(),
-        revenue_share=ordered["revenue"] / total if total > 0 else float("nan"),
+        revenue_share=positive / total if total > 0 else float("nan"),
     )
     return shares[["abc", "xyz", "clients", "clients_share", "revenue", "revenue_share"]]
 
@@ -175,7 +182,9 @@ def _table(cells: pd.DataFrame) -> pd.DataFrame:
 def _sentence(cells: pd.DataFrame, top: pd.DataFrame, unequal: float | None, first: int, last: int) -> str:
     paying = cells[cells["abc"] != "none"]
     rare = "A client that orders rarely has uneven months even where it orders like a clock."
-    words = [_class_words(paying), _top_words(top, unequal), _steady_words(paying, first, last), rare]
+    lost = float(cells.loc[cells["abc"] == "none", "revenue"].sum())
+    returned = "Shares are of positive revenue: clients whose returns exceed their purchases don't count." if lost < 0 else ""
+    words = [_class_words(paying), returned, _top_words(top, unequal), _steady_words(paying, first, last), rare]
     return " ".join(word for word in words if word)
 
 

@@ -19,6 +19,8 @@ MONTHS = 12
 """Years are compared with years, whatever the period of the matrix, so that seasons don't tell."""
 CONTRACT_DAYS = 90
 REQUEST_DAYS = 30
+COMPLAINT_DAYS = 7
+"""A complaint is late when it has waited for so long."""
 SLIPPING, GONE = 0.8, 0.1
 """A client slips away while its chance of still being one lies between these; below, there is nobody left to keep."""
 BEYOND_CHANCE = 1.645
@@ -36,17 +38,18 @@ def client_call_facts(
     -------
     narwhals.LazyFrame
         One row per client: ``client_id``, ``segment``, ``strategy``, ``is_large``, ``contribution``, ``p_alive``, ``worth``
-        (lifetime value, expected revenue without margins) with ``worth_low`` and ``worth_high``, ``is_overdue``,
-        ``next_order_on``; ``earned`` and ``earned_before`` (margin, or revenue, of the last year and the one before),
-        ``orders`` and ``orders_before``, ``last_order_on``; ``complaint_at`` and ``request_at`` (the oldest open one of the
-        year); ``contract_ends_on`` and ``contract_value``, a year, of what ends soon.
+        (lifetime value, expected revenue without margins) with ``worth_low`` and ``worth_high``, ``is_valuable`` (worth more
+        than both the mean and the median of the base's positive values), ``is_overdue``, ``next_order_on``; ``earned`` and
+        ``earned_before`` (margin, or revenue, of the last year and the one before), ``orders`` and ``orders_before``,
+        ``last_order_on``; ``complaint_at`` and ``request_at`` (the oldest overdue one of the year); ``contract_ends_on`` and
+        ``contract_value``, a year, of what ends soon.
     """
     if next_orders is not None:
         due = next_orders.select("client_id", "next_order_on", "days_overdue")
         known = [name for name in ("next_order_on", "days_overdue") if name in client_segments.collect_schema().names()]
         client_segments = client_segments.drop(*known).join(due, on="client_id", how="left")
     facts = _placed(client_segments)
-    for part in (_orders(data, settings), _open_requests(data, settings), _contracts(data, settings)):
+    for part in (yearly_purchases(data, settings), _open_requests(data, settings), _contracts(data, settings)):
         facts = facts.join(part, on="client_id", how="left")
     counts = ("earned", "earned_before", "orders", "orders_before")
     return facts.with_columns(*(nw.col(name).fill_null(0.0) for name in counts))
@@ -56,12 +59,13 @@ def with_stakes(facts: nw.LazyFrame[Any], settings: Company, reasons: Sequence[s
     """The facts with the money a year at stake by each reason, ``stake_<reason>``; 0 where it does not apply."""
     yearly = MONTHS / settings.lifetime_value.horizon_months
     alive, worth = nw.col("p_alive"), nw.col("worth")
-    at_risk = worth * yearly * (nw.lit(1.0) - alive)
+    # Value already counts the chance to be still there: what is lost with the client is its value if it were, times the rest.
+    at_risk = worth / nw.max_horizontal(alive, nw.lit(GONE)) * yearly * (nw.lit(1.0) - alive)
     one_order = nw.when(nw.col("orders") > 0).then(nw.col("earned") / nw.max_horizontal("orders", nw.lit(1.0)))
-    slipping = (alive < SLIPPING) & (alive >= GONE)
+    slipping = (alive < SLIPPING) & (alive >= GONE) & nw.col("is_valuable")
     still_there = (alive >= GONE).fill_null(True)
-    change = nw.col("orders") - nw.col("orders_before")
-    chance = (nw.col("orders") + nw.col("orders_before")).sqrt() * BEYOND_CHANCE
+    # What a change of buying brings or takes in a year to come counts as far as the client is still there.
+    change_ahead = (nw.col("earned") - nw.col("earned_before")) * alive.fill_null(1.0)
     stakes = {
         "complaint": (nw.col("is_large") & ~nw.col("complaint_at").is_null(), nw.col("earned")),
         "request": (nw.col("is_large") & ~nw.col("request_at").is_null(), nw.col("earned")),
@@ -69,19 +73,32 @@ def with_stakes(facts: nw.LazyFrame[Any], settings: Company, reasons: Sequence[s
         "overdue": (nw.col("is_overdue"), nw.coalesce(at_risk, one_order)),
         "slipping": (slipping, at_risk),
         "falling": (
-            nw.col("compares") & still_there & (nw.lit(0.0) - change > chance),
-            nw.col("earned_before") - nw.col("earned"),
+            still_there & bought_fewer(),
+            nw.lit(0.0) - change_ahead,
         ),
         "loss": (
-            nw.col("contribution") < 0,
+            still_there & (nw.col("contribution") < 0),
             nw.lit(0.0) - nw.col("contribution") * (MONTHS / settings.segments.period_months),
         ),
         "growing": (
-            nw.col("compares") & (nw.col("strategy") == "stimulate_sales") & (nw.col("orders_before") > 0) & (change > chance),
-            nw.col("earned") - nw.col("earned_before"),
+            (nw.col("strategy") == "stimulate_sales") & (nw.col("orders_before") > 0) & _bought_more(),
+            change_ahead,
         ),
     }
     return facts.with_columns(**{f"stake_{reason}": _stake(*stakes[reason]) for reason in reasons})
+
+
+def bought_fewer() -> nw.Expr:
+    """Whether a client bought less often than the year before, by more than chance explains (see ``yearly_purchases``)."""
+    return nw.col("compares") & (nw.col("orders_before") - nw.col("orders") > _chance())
+
+
+def _bought_more() -> nw.Expr:
+    return nw.col("compares") & (nw.col("orders") - nw.col("orders_before") > _chance())
+
+
+def _chance() -> nw.Expr:
+    return (nw.col("orders") + nw.col("orders_before")).sqrt() * BEYOND_CHANCE
 
 
 def money_word(data: Canonical) -> str:
@@ -100,6 +117,10 @@ def _placed(client_segments: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     there = set(schema.names())
     known = collect(client_segments.select(*(nw.col(name).count() for name in ("clv", "clv_revenue")))).iloc[0]
     worth = "clv" if known["clv"] or not known["clv_revenue"] else "clv_revenue"
+    positive = client_segments.filter(nw.col(worth) > 0)
+    usual = collect(positive.select(mean=as_float(worth).mean(), median=as_float(worth).median())).iloc[0]
+    # Rounded, so that where all are worth the same nobody stands out by the way an engine adds up.
+    valuable = (as_float(worth).round(4) > round(float(usual.max()), 4)) if usual.notna().all() else nw.lit(False)
     overdue: nw.Expr = nw.lit(False)
     if "days_overdue" in there:
         overdue = nw.col("days_overdue") > 0
@@ -110,12 +131,15 @@ def _placed(client_segments: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     ends = {f"worth{end}": as_float(f"{worth}{end}") if f"{worth}{end}" in there else _NO_NUMBER for end in ("_low", "_high")}
     return client_segments.select(
         "client_id", "segment", "strategy", is_large=level, contribution=as_float("contribution"), p_alive=as_float("p_alive"),
-        worth=as_float(worth), **ends, is_overdue=overdue, next_order_on=day,
+        worth=as_float(worth), **ends, is_valuable=valuable, is_overdue=overdue, next_order_on=day,
     )  # fmt: skip
 
 
-def _orders(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
-    """Per client, what the last year and the one before brought, by how many purchases, and the last one."""
+def yearly_purchases(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
+    """Per client, what the last year and the one before brought, by how many purchases, and the last one.
+
+    ``compares`` says whether the year before is known whole.
+    """
     won = data.scan("deals").filter(nw.col("status") == "won")
     this_year, year_before = (_midnight(_day_after(months_before(settings.as_of, n * MONTHS))) for n in (1, 2))
     if data.has("deals", "closed_on"):
@@ -148,7 +172,7 @@ def _compares(data: Canonical, settings: Company) -> bool:
 
 
 def _open_requests(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
-    """Per client, when the oldest complaint and the oldest overdue request of the last year began that are still open."""
+    """Per client, when the oldest overdue complaint and request of the last year began that are still open."""
     contacts, began = data.scan("interactions"), nw.col("started_at")
     after = _midnight(_day_after(settings.as_of))
     nothing = contacts.select("client_id", complaint_at=began, request_at=began).head(0)
@@ -164,9 +188,11 @@ def _open_requests(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
     if any(data.has("interactions", name) for name in ("initiative", "direction", "kind")):
         waiting = waiting.filter(from_client())
     is_complaint = (nw.col("kind") == "complaint").fill_null(False)
-    is_late = began < nw.lit(after - dt.timedelta(days=REQUEST_DAYS))
+    complaint_late, request_late = (began < nw.lit(after - dt.timedelta(days=days)) for days in (COMPLAINT_DAYS, REQUEST_DAYS))
     marked = waiting.select(
-        "client_id", complaint_at=nw.when(is_complaint).then(began), request_at=nw.when(is_late & ~is_complaint).then(began)
+        "client_id",
+        complaint_at=nw.when(complaint_late & is_complaint).then(began),
+        request_at=nw.when(request_late & ~is_complaint).then(began),
     )
     return marked.group_by("client_id").agg(nw.col("complaint_at", "request_at").min())
 

@@ -29,7 +29,7 @@ REASONS = {
     "contract": f"Contract ends within {CONTRACT_DAYS} days",
     "overdue": "Regular order is overdue",
     "slipping": "Valuable and slipping away",
-    "falling": "Buys less than a year ago",
+    "falling": "Buys less than the year before",
     "loss": "Costs more than it brings",
     "growing": "Small and growing",
 }
@@ -43,7 +43,8 @@ class CallList(Answer):
     Attributes
     ----------
     by_client
-        One row per client (lazy): ``client_id``, ``call_rank`` (1 = first), ``call_reason``, ``at_stake`` (money a year).
+        One row per client (lazy): ``client_id``, ``call_rank`` (1 = first; missing without a reason), ``call_reason``,
+        ``at_stake`` (money a year).
     by_reason
         One row per reason: ``call_reason``, ``clients``, ``at_stake``, the most money first.
     """
@@ -58,8 +59,10 @@ def call_list(
     """Rank clients by the money that a call may keep or win, each with its weightiest reason.
 
     All amounts are margin a year (revenue where no margin is known): what a client with an open complaint, or a contract
-    about to end, brings in a year; its value a year × the chance that it has left; what it bought less than a year ago, or
-    more; what it costs beyond its margin. Clients with the same amount stand in the order of their ids.
+    about to end, brings in a year; the value a year of one worth more than the average × the chance that it has left; what it
+    bought less than the year before, or more, × the chance that it is still a client; what it costs beyond its margin. Each is
+    estimated in its own way, so that they rank clients but make no sum. Clients with the same amount stand in the order of
+    their ids.
 
     Parameters
     ----------
@@ -102,10 +105,12 @@ def _by_reason(reasoned: nw.LazyFrame[Any]) -> pd.DataFrame:
 
 
 def _ranked(reasoned: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Every client with its place: the most money first, then by id."""
+    """Every client that gives a reason with its place: the most money first, then by id."""
     listed = reasoned.select("client_id", "call_reason", "at_stake", falling=-nw.col("at_stake"), call_rank=nw.lit(1))
     place = nw.col("call_rank").cum_sum().over(order_by=["falling", "client_id"])
-    return listed.with_columns(call_rank=place.cast(nw.Int64)).select("client_id", "call_rank", "call_reason", "at_stake")
+    ranked = listed.with_columns(call_rank=place.cast(nw.Int64))
+    ranked = ranked.with_columns(call_rank=nw.when(nw.col("at_stake") > 0).then(nw.col("call_rank")))
+    return ranked.select("client_id", "call_rank", "call_reason", "at_stake")
 
 
 def _named_first(data: Canonical, reasoned: nw.LazyFrame[Any]) -> pd.DataFrame:
@@ -114,21 +119,21 @@ def _named_first(data: Canonical, reasoned: nw.LazyFrame[Any]) -> pd.DataFrame:
     top = ordered.sort("falling", "client_id").head(SHOWN_CALLS)
     rows = collect(top.join(data.scan("clients").select("client_id", "name", "owner"), on="client_id", how="left"))
     rows = rows.sort_values(["falling", "client_id"], ignore_index=True)
-    return rows.assign(client=rows["name"].fillna(rows["client_id"]))
+    return rows.assign(client=rows["name"].where(rows["name"].notna(), rows["client_id"]))
 
 
 def _shown(first: pd.DataFrame, money: str, settings: Company) -> pd.DataFrame:
     words = {label: reason for reason, label in REASONS.items()}
-    known = [_why(words[row["call_reason"]], row, settings) for row in first.to_dict("records")]
+    known = [_why(words[row["call_reason"]], row, money, settings) for row in first.to_dict("records")]
     table = first.assign(why=known, reason=first["call_reason"]).rename(columns={"at_stake": f"{money}_at_stake"})
     columns = ["client", "owner", "segment", "strategy", "reason", "why", f"{money}_at_stake"]
     return table[columns].dropna(axis="columns", how="all")
 
 
-def _why(reason: str, row: dict[Any, Any], settings: Company) -> str:
+def _why(reason: str, row: dict[Any, Any], money: str, settings: Company) -> str:
     """The facts behind a reason, in a few words."""
 
-    def money(name: str) -> str:
+    def amount(name: str) -> str:
         return formats.money_short(row[name], settings.currency)
 
     horizon = formats.plural(settings.lifetime_value.horizon_months, "month")
@@ -143,12 +148,12 @@ def _why(reason: str, row: dict[Any, Any], settings: Company) -> str:
             return f"expected on {formats.date(row['next_order_on'])}, last order {formats.date(row['last_order_on'])}"
         case "slipping":
             span = formats.interval(row["worth_low"], row["worth_high"], lambda v: formats.money_short(v, settings.currency))
-            worth = f"{money('worth')}{'' if span == formats.NOTHING else f' ({span})'} over {horizon}"
+            worth = f"{amount('worth')}{'' if span == formats.NOTHING else f' ({span})'} over {horizon}"
             alive = formats.share(row["p_alive"])
             return f"{alive} chance of still being a client, worth {worth}; last order {formats.date(row['last_order_on'])}"
         case "falling" | "growing":
             orders = f"{formats.plural(row['orders'], 'purchase')} after {formats.number(row['orders_before'])}"
-            return f"{orders} in the year before, bringing {money('earned')} after {money('earned_before')}"
+            return f"{orders} in the year before, bringing {amount('earned')} of {money} after {amount('earned_before')}"
         case _:
             return f"{formats.money_short(-row['contribution'], settings.currency)} beyond its margin in the period"
 
@@ -157,25 +162,27 @@ def _sentence(called: pd.DataFrame, first: pd.DataFrame, clients: int, money: st
     if called.empty:
         return (
             f"None of {formats.plural(clients, 'client')} gives a reason to call now: no open complaint at a large client, no "
-            "contract about to end, nobody slipping away, buying less than chance explains, or costing more than it brings."
+            "contract about to end, nobody of value slipping away, buying less than chance explains, or costing more than it "
+            "brings."
         )
-    many, total, held = int(called["clients"].sum()), float(called["at_stake"].sum()), float(first["at_stake"].sum())
+    many = int(called["clients"].sum())
     one = many == 1
     who = f"Of {formats.plural(clients, 'client')} {formats.number(many)}"
     if many == clients:
         who = "The only client" if one else f"All {formats.plural(clients, 'client')}"
-    said = (
-        f"{who} {'gives' if one else 'give'} a reason to call; {formats.money_short(total, currency)} of {money} a year is at "
-        f"stake with {'it' if one else 'them'}"
-    )
+    said = f"{who} {'gives' if one else 'give'} a reason to call"
     if many > len(first):
-        said += f", {formats.share(held / total)} of it with the first {len(first)}"
+        said += f", of which the first {len(first)} by {money} at stake are listed"
     reasons = [
         f"{row.call_reason[:1].lower()}{row.call_reason[1:]} ({formats.plural(row.clients, 'client')}, "
         f"{formats.money_short(row.at_stake, currency)})"
         for row in called.head(3).itertuples()
     ]
     start = "Most weigh" if len(called) > len(reasons) else "The reasons" if len(reasons) > 1 else "The reason"
-    sure = "Amounts are estimates from each client's own history: they say in which order to look, not what a call brings"
+    start += f", with the {money} a year at stake"
+    sure = "Amounts are estimates from each client's own history"
+    if len(called) > 1:
+        sure += ", for each reason in its own way and not to be added up"
+    sure += ": they say in which order to look, not what a call brings"
     places = "" if one else ", and neighbours on the list may well change places"
     return f"{said}. {start}: {formats.join(reasons)}. {sure}{places}."

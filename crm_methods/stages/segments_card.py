@@ -24,10 +24,11 @@ from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, prior_statement
 from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS
 from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.lifetime_value import LifetimeValueModel
+from crm_methods.stages.segments_contracts import Contracts
 from crm_methods.stages.segments_limits import limits
 from crm_methods.stages.segments_trust import Trust
 from crm_methods.stages.segments_validation import Evidence
-from crm_methods.stages.segments_value import LifetimeValue
+from crm_methods.stages.segments_value import LifetimeValue, shapes
 
 POPULATIONS = {
     "purchases": "Clients that buy as they need",
@@ -58,6 +59,7 @@ def model_card(
     checks: Trust | Unanswered,
     top_share: float | None = None,
     deals: nw.LazyFrame[Any] | None = None,
+    contracts: Contracts | Unanswered | None = None,
 ) -> Card:
     """All that a reader must know before acting on the values of this run.
 
@@ -70,23 +72,26 @@ def model_card(
         Share of equity in the hands of the key accounts (``segments_key_accounts.KeyAccounts``); None where not known.
     deals
         The deals that ``value`` was given; what it was not given are bills of contracts.
+    contracts
+        ``segments_contracts.contracts``: where any were found, the card says what their values rest on.
 
     Returns
     -------
     Card
         Always: a base without any model has a card that says why.
     """
-    warned = limits(value, settings, found=found, checks=checks, top_share=top_share)
+    warned = limits(value, settings, found=found, checks=checks, top_share=top_share, contracts=contracts)
     rows = [
+        *(("When not to trust it", str(place), text) for place, text in enumerate(warned, start=1)),
         *_data(value, data, settings, deals),
         *_models(value),
-        *_parameters(value),
+        *_parameters(value, settings),
+        *_contracts(contracts),
         *_checks(checks),
-        *(("When not to trust it", str(place), text) for place, text in enumerate(warned, start=1)),
         *_made(settings),
     ]
     return Card(
-        sentence=_sentence(value, checks, warned),
+        sentence=_sentence(value, checks, warned, contracts),
         table=pd.DataFrame(rows, columns=["section", "item", "value"]),
         caption=f"Model card of {settings.company}, {formats.date(settings.as_of)}",
         title=f"Model card: lifetime value of the clients of {settings.company}",
@@ -112,8 +117,8 @@ def _data(value: LifetimeValue | Unanswered, data: Canonical, settings: Company,
     if isinstance(value, LifetimeValue):
         rows += _histories(value)
         what = "margin of each deal" if value.money == "margin" else "revenue of each deal, since no margin is known"
-        rows.append(("Amounts", what))
-        rows.append(("Cost to serve", "subtracted while a client is alive" if value.knows_cost else "not known, not subtracted"))
+        cost = "subtracted while a client is alive" if value.knows_cost else "not known and not subtracted"
+        rows.append(("Amounts", f"{what}, net of returns; cost to serve is {cost}"))
     return [("Data", item, text) for item, text in rows]
 
 
@@ -170,13 +175,15 @@ def _histories(value: LifetimeValue) -> list[tuple[str, str]]:
     named = zip(counted["population"], counted["clients"])
     by_population = [f"{POPULATIONS.get(name, name)}: {formats.number(count)}" for name, count in named]
     return [
-        ("Clients that ever bought", f"{formats.number(clients)}, {formats.number(counted['once'].sum())} of them once"),
-        ("Clients by population", "; ".join(by_population)),
+        (
+            "Clients that bought",
+            f"{formats.number(clients)}, {formats.number(counted['once'].sum())} of them once ({'; '.join(by_population)})",
+        ),
         (
             "Purchases",
-            f"{formats.number(counted['x'].sum() + clients)}; several deals of a client on one day are one purchase",
+            f"{formats.number(counted['x'].sum() + clients)} from {formats.date(counted['first_on'].min())} to "
+            f"{formats.date(counted['last_on'].max())}; several deals of a client on one day are one purchase",
         ),
-        ("Period", f"{formats.date(counted['first_on'].min())} to {formats.date(counted['last_on'].max())}"),
     ]
 
 
@@ -198,19 +205,50 @@ def _models(value: LifetimeValue | Unanswered) -> list[Row]:
     return rows
 
 
-def _parameters(value: LifetimeValue | Unanswered) -> list[Row]:
-    """Every parameter in use with its 95 % interval, and the priors."""
+def _parameters(value: LifetimeValue | Unanswered, settings: Company) -> list[Row]:
+    """The parameters in use with their 95 % intervals, a row per model, and the priors."""
     if isinstance(value, Unanswered):
         return []
     rows: list[Row] = []
+    priors: dict[str, list[str]] = {}
     for name, fit in _fits(value.model):
-        rows += [("Parameters", f"{name}, {item}", text) for item, text in _with_intervals(fit)]
+        rows.append(("Parameters", f"{name} (95% intervals)", ", ".join(f"{item} {text}" for item, text in _with_intervals(fit))))
         if fit.family in {*PURCHASE_LIKELIHOODS, "mbg_cnbd_k", "gamma_gamma"}:
+            estimation = fit.estimation if isinstance(fit, PurchaseFit) else settings.lifetime_value.estimation
             family = "mbg_nbd" if fit.family == "mbg_cnbd_k" else fit.family
-            weak = getattr(fit, "estimation", "map") == "map"
-            stated = f"{prior_statement(family)}; times in mean gaps, amounts in mean amounts" if weak else "none"
-            rows.append(("Parameters", f"{name}, priors", stated))
+            priors.setdefault(prior_statement(family) if estimation == "map" else "none", []).append(name)
+    if priors:
+        said = [f"{', '.join(names)}: {stated}" for stated, names in priors.items()]
+        units = "" if set(priors) == {"none"} else "; times in mean gaps, amounts in mean amounts"
+        rows.append(("Parameters", "Priors", f"{'; '.join(said)}{units}"))
+    for found in map(shapes, value.model.populations):
+        if found is not None and found[0] != found[1]:
+            whole, before = (formats.number(k) for k in found)
+            rows.append(
+                ("Parameters", "k", f"{whole} on the whole history, which is used; {before} on the months before the holdout")
+            )
     return rows
+
+
+def _contracts(found: Contracts | Unanswered | None) -> list[Row]:
+    """What the values of contracts rest on."""
+    if not isinstance(found, Contracts):
+        return []
+    fit, section = found.fit, "Contracts"
+    alpha, beta = np.sqrt(np.diag(fit.covariance)).tolist()
+    said = [
+        f"{name} {_estimate(number, sd, at_bound=name in fit.at_bound)}"
+        for name, number, sd in (("alpha", fit.alpha, alpha), ("beta", fit.beta, beta))
+    ]
+    reason = f"; {fit.reason}" if fit.reason else ""
+    estimation = "with weak priors" if fit.estimation == "map" else "by maximum likelihood"
+    seen = f"{formats.plural(fit.renewals, 'renewal')} seen" + (f", none beyond number {fit.oldest}" if fit.renewals else "")
+    where = "their table" if found.source == "contracts" else "deals of kind contract"
+    return [
+        (section, "Parameters of sBG (95% intervals)", f"{', '.join(said)}; {estimation}{reason}"),
+        (section, "Made from", f"{formats.plural(fit.contracts, 'contract')}, {formats.number(fit.ended)} of them ended; {seen}"),
+        (section, "Term", f"{formats.plural(found.term_months, 'month')}; contracts are read from {where}"),
+    ]
 
 
 def _fits(model: LifetimeValueModel) -> list[tuple[str, PurchaseFit | SpendFit]]:
@@ -225,13 +263,18 @@ def _with_intervals(fit: PurchaseFit | SpendFit) -> list[tuple[str, str]]:
     unit = f" {fit.time_unit}s" if isinstance(fit, PurchaseFit) else ""
     rows = []
     for place, (name, estimate) in enumerate(fit.parameters.items()):
-        said = f"{_significant(estimate)}{unit if name in {'alpha', 'beta'} else ''}"
-        if place < len(sds):
-            # Beyond this no float holds the end; such an interval says that nothing is known.
-            ends = [estimate * float(np.exp(np.clip(side * _Z * sds[place], -50, 50))) for side in (-1, 1)]
-            said += f" (95% interval {formats.interval(ends[0], ends[1], _significant)})"
-        rows.append((name, f"{said}, at its bound" if name in fit.at_bound else said))
+        sd = float(sds[place]) if place < len(sds) else None
+        rows.append((name, _estimate(estimate, sd, unit if name in {"alpha", "beta"} else "", name in fit.at_bound)))
     return rows
+
+
+def _estimate(estimate: float, sd: float | None, unit: str = "", at_bound: bool = False) -> str:
+    said = f"{_significant(estimate)}{unit}"
+    if sd is not None:
+        # Beyond this no float holds the end; such an interval says that nothing is known.
+        ends = [estimate * float(np.exp(np.clip(side * _Z * sd, -50, 50))) for side in (-1, 1)]
+        said += f" ({formats.interval(ends[0], ends[1], _significant)})"
+    return f"{said}, at its bound" if at_bound else said
 
 
 def _significant(number: float) -> str:
@@ -258,21 +301,34 @@ def _made(settings: Company) -> list[Row]:
     versions |= {name: version(name) for name in _TRIED_BY}
     return [
         (section, "Estimation", f"{estimation}; time in {chosen.time_unit}s"),
-        (section, "Horizon", formats.plural(chosen.horizon_months, "month")),
-        (section, "Discount rate a year", formats.share(chosen.annual_discount_rate)),
-        (section, "Held out", formats.plural(chosen.holdout_months, "month")),
+        (
+            section,
+            "Months",
+            f"{formats.plural(chosen.horizon_months, 'month')} ahead, discounted by {formats.share(chosen.annual_discount_rate)} "
+            f"a year; {formats.plural(chosen.holdout_months, 'month')} held out",
+        ),
         (section, "Seed", str(settings.seed)),
         (section, "Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
 
 
-def _sentence(value: LifetimeValue | Unanswered, checks: Trust | Unanswered, warned: tuple[str, ...]) -> str:
-    if isinstance(value, Unanswered):
-        return f"No model of purchases is in use: {value.reason.rstrip('.')}."
-    used = formats.join(list(dict.fromkeys(_label(population.rung) for population in value.model.populations)))
-    judged = "" if isinstance(checks, Unanswered) else f" {checks.sentence}"
+def _sentence(
+    value: LifetimeValue | Unanswered,
+    checks: Trust | Unanswered,
+    warned: tuple[str, ...],
+    contracts: Contracts | Unanswered | None,
+) -> str:
+    renewals = (
+        f"the renewals of {formats.plural(contracts.fit.contracts, 'contract')}" if isinstance(contracts, Contracts) else ""
+    )
     are = "is" if len(warned) == 1 else "are"
     cautions = f" There {are} {formats.plural(len(warned), 'reason')} for caution." if warned else ""
+    if isinstance(value, Unanswered):
+        none = f"No model of purchases is in use: {value.reason.rstrip('.')}."
+        return f"The values of this run rest on {renewals}. {none}{cautions}" if renewals else none
+    models = list(dict.fromkeys(_label(population.rung) for population in value.model.populations))
+    used = formats.join([*models, renewals] if renewals else models)
+    judged = "" if isinstance(checks, Unanswered) else f" {checks.sentence}"
     return f"The values of this run rest on {used}.{judged}{cautions}"
 
 

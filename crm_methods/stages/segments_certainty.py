@@ -18,10 +18,12 @@ from crm_methods.company.vocabulary import SEGMENT_LABELS
 from crm_methods.models.period_resampling import PARTS, drawn_periods
 from crm_methods.stages.segments_cuts import Flags, Floats
 from crm_methods.stages.segments_matrix import Matrix
-from crm_methods.stages.segments_periods import Periods, in_columns, in_memory
+from crm_methods.stages.segments_periods import Periods, first_part, in_columns, in_memory
 
 SURE = 0.9
 COIN_TOSS = 0.6
+FEWEST_PARTS = 4
+"""Parts of the period with history below which nothing can be drawn."""
 _STREAM = 41
 
 
@@ -30,9 +32,10 @@ class Certainty(Answer):
     """How sure the map is.
 
     ``clients`` (lazy) has one row per client: ``client_id``, ``p_cell`` (the share of draws in which it is in the segment
-    that the matrix shows) and ``p_strategy`` (in a segment of the same strategy), 0–1; missing where it was not drawn.
+    that the matrix shows) and ``p_strategy`` (in a segment of the same strategy), 0–1; missing where it was not drawn: without
+    revenue and cost in the period, or with all of it in one part.
     ``table`` has one row per segment: ``segment``, ``clients``, ``active_clients`` (with revenue or cost in the period),
-    and of these ``mean_certainty_share``, ``sure_clients`` and ``toss_up_clients``.
+    ``judged_clients`` (of these, drawn), and of these ``mean_certainty_share``, ``sure_clients`` and ``toss_up_clients``.
     """
 
     clients: nw.LazyFrame[Any]
@@ -44,10 +47,12 @@ def certainty(
 ) -> Certainty | Unanswered:
     """Each client's probability of being in its cell, by what its own period varies.
 
-    The period's twelve parts are drawn anew with replacement, each client's for itself; then medians, the line of usual cost
+    The period's twelve parts (those from the base's first deal or contact on) are drawn anew with replacement, each client's
+    for itself; then medians, the line of usual cost
     and the band of hysteresis are drawn anew from all of them. In simulation the probability says, to within a few points, how
     often a client's long-run level, too, lies on the shown side of the cut. A client without revenue or cost in the period is
-    the same in every draw.
+    the same in every draw, and one whose revenue (without any, its cost) is all in one part, a yearly bill say, would be gone
+    in a third of them: neither has a probability. Where such clients are the rule, the answer can't be given.
 
     Parameters
     ----------
@@ -68,15 +73,29 @@ def certainty(
     if len(rows) < count:
         parts = parts.join(data.engine.frame(rows[["client_id"]]), on="client_id", how="inner")
     revenue, cost = in_columns(parts, rows, "revenue", "cost_to_serve")
-    active = (revenue != 0).any(axis=1) | (cost != 0).any(axis=1)
+    begins = first_part(data, periods.current)
+    if PARTS - begins < FEWEST_PARTS:
+        reason = f"the base has a history in {formats.number(PARTS - begins)} of the {PARTS} parts of the period, and "
+        return Unanswered("segments.certainty", f"{reason}{FEWEST_PARTS} are the least to draw from.", ("a longer history",))
+    revenue, cost = _from_part(begins, revenue), _from_part(begins, cost)
+    busy = _busy_parts(revenue, cost, moves)
+    if busy.any() and np.median(busy[busy > 0]) <= 1:
+        n, once = int((busy > 0).sum()), int((busy == 1).sum())
+        reason = (
+            f"of {formats.plural(n, 'active client')} {formats.number(once)} have all of their revenue, or cost, in one of the "
+            f"{PARTS} parts of the period, and one part doesn't tell how much a client varies."
+        )
+        return Unanswered("segments.certainty", reason, ("a longer period (segments.period_months)",))
     p_cell, p_strategy = _shares(rows, revenue, cost, found, settings, periods.knows_cost_before)
-    told = rows[["client_id", "segment"]].assign(p_cell=p_cell, p_strategy=p_strategy, active=active)
+    told = rows[["client_id", "segment"]].assign(p_cell=p_cell, p_strategy=p_strategy, active=busy > 0, judged=busy > 1)
+    told[["p_cell", "p_strategy"]] = told[["p_cell", "p_strategy"]].where(told["judged"])
     frame = data.engine.frame(told[["client_id", "p_cell", "p_strategy"]])
     return Certainty(
-        sentence=_sentence(told[told["active"]], len(rows), count, settings),
+        sentence=_sentence(told, count, PARTS - begins, settings),
         table=_by_segment(told),
         caption=f"How sure the cells are, {periods.current.label}",
         labels={
+            "judged_clients": "Active in more than one part",
             "mean_certainty_share": "Mean probability of the cell",
             "sure_clients": f"Surely there ({formats.share(SURE)} or more)",
             "toss_up_clients": f"A coin toss (below {formats.share(COIN_TOSS)})",
@@ -93,6 +112,20 @@ def _rows(economics: nw.LazyFrame[Any], found: Matrix) -> nw.LazyFrame[Any]:
         return rows.with_columns(revenue_before=nw.lit(0.0), cost_before=nw.lit(0.0))
     before = found.before.select("client_id", revenue_before=nw.col("axis_revenue"), cost_before=nw.col("cost_to_serve"))
     return rows.join(before, on="client_id", how="left")
+
+
+def _from_part(begins: int, parts: Floats) -> Floats:
+    """The parts from ``begins`` on; what stands before, such as undated cost, is spread evenly over them."""
+    kept: Floats = parts[:, begins:] + parts[:, :begins].sum(axis=1, keepdims=True) / (PARTS - begins)
+    return kept
+
+
+def _busy_parts(revenue: Floats, cost: Floats, moves: bool) -> NDArray[np.int64]:
+    """In how many parts each client has revenue, or where it has none (or revenue is not drawn) revenue or cost."""
+    sold = (revenue != 0).sum(axis=1)
+    either = ((revenue != 0) | (cost != 0)).sum(axis=1)
+    busy: NDArray[np.int64] = np.where((sold > 0) & moves, sold, either)
+    return busy
 
 
 def _shares(
@@ -123,14 +156,11 @@ def _strategy_numbers(settings: Company) -> NDArray[np.int64]:
 
 
 def _by_segment(told: pd.DataFrame) -> pd.DataFrame:
-    active = told.assign(
-        p_cell=told["p_cell"].where(told["active"]),
-        sure=told["active"] & (told["p_cell"] >= SURE),
-        toss_up=told["active"] & (told["p_cell"] < COIN_TOSS),
-    )
-    table = active.groupby("segment").agg(
+    judged = told.assign(sure=told["p_cell"] >= SURE, toss_up=told["p_cell"] < COIN_TOSS)
+    table = judged.groupby("segment").agg(
         clients=("p_cell", "size"),
         active_clients=("active", "sum"),
+        judged_clients=("judged", "sum"),
         mean_certainty_share=("p_cell", "mean"),
         sure_clients=("sure", "sum"),
         toss_up_clients=("toss_up", "sum"),
@@ -139,26 +169,34 @@ def _by_segment(told: pd.DataFrame) -> pd.DataFrame:
     return table.loc[ordered].reset_index()
 
 
-def _sentence(active: pd.DataFrame, drawn: int, count: int, settings: Company) -> str:
-    draws = formats.number(settings.segments.bootstraps)
+def _sentence(told: pd.DataFrame, count: int, parts: int, settings: Company) -> str:
+    draws, drawn, active = formats.number(settings.segments.bootstraps), len(told), told[told["judged"]]
+    n, idle, once = len(active), int((~told["active"]).sum()), int((told["active"] & ~told["judged"]).sum())
     if active.empty:
         return f"No client has revenue or cost in the period, so nothing varies in {draws} draws of it."
-    n, sure = len(active), int((active["p_cell"] >= SURE).sum())
-    toss_up, same = int((active["p_cell"] < COIN_TOSS).sum()), int((active["p_strategy"] >= SURE).sum())
+    sure, toss_up = int((active["p_cell"] >= SURE).sum()), int((active["p_cell"] < COIN_TOSS).sum())
+    same = int((active["p_strategy"] >= SURE).sum())
+    judged = " that can be judged" if once else ""
+    known = "" if parts == PARTS else " in which history exists"
     said = [
-        f"Had the {PARTS} parts of the period come otherwise ({draws} draws), an active client would on average be in its cell "
-        f"in {formats.share(active['p_cell'].mean())} of cases.",
-        f"Of {formats.plural(n, 'active client')} {formats.number(sure)} {_is(sure)} surely there ({formats.share(SURE)} or "
-        f"more), and {formats.number(toss_up)} {_is(toss_up)} there by little more than the toss of a coin (below "
+        f"Had the {parts} parts of the period{known} come otherwise ({draws} draws), an active client would on average be in "
+        f"its cell in {formats.share(active['p_cell'].mean())} of cases.",
+        f"Of {formats.plural(n, 'active client')}{judged} {formats.number(sure)} {_is(sure)} surely there ({formats.share(SURE)} "
+        f"or more), and {formats.number(toss_up)} {_is(toss_up)} there by little more than the toss of a coin (below "
         f"{formats.share(COIN_TOSS)}).",
         f"{formats.number(same)} ({formats.share(same / n)}) would follow the same strategy in {formats.share(SURE)} of draws or "
         "more.",
     ]
     if settings.segments.revenue_axis != "deals":
         said.append("Only cost is drawn anew: the axis of revenue has no parts.")
-    if drawn > n:
-        idle = formats.plural(drawn - n, "client")
-        said.append(f"{idle} without revenue or cost in the period can't vary and {_is(drawn - n)} left out.")
+    if idle:
+        words = formats.plural(idle, "client")
+        said.append(f"{words} without revenue or cost in the period can't vary and {_is(idle)} left out.")
+    if once:
+        words = formats.plural(once, "client")
+        said.append(
+            f"{words} with all revenue, or cost, in one part (a yearly bill, say) can't be judged and {_is(once)} left out."
+        )
     if drawn < count:
         said.append(f"Of {formats.number(count)} clients an evenly spread {formats.number(drawn)} were drawn, and only these.")
     return " ".join(said)

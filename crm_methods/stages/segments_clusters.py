@@ -62,6 +62,7 @@ def clusters(data: Canonical, settings: Company, economics: nw.LazyFrame[Any]) -
     note = f" {partition.note[:1].upper()}{partition.note[1:]}." if partition.note else ""
     profile = cluster_profile(rows.assign(cluster=partition.labels["cluster"]).query("cluster > 0"))
     best = "Natural groups" if partition.natural else "The best cut of a base without natural groups"
+    best = best if len(profile) > 1 else "The base as one group"
     return Clusters(
         sentence=f"{partition.verdict}{note}{_weightiest(profile, partition)}{_choice(partition, settings)}",
         table=profile,
@@ -106,10 +107,10 @@ def client_segments(
     )
     placed = _with_clusters(data, placed, groups, settings)
     placed, more = _with_values(placed, value)
+    more += ["time_cost"] if "time_cost" in economics.collect_schema().names() else []
     for frame in beside:
         more += [name for name in frame.collect_schema().names() if name != "client_id"]
         placed = placed.join(frame, on="client_id", how="left")
-    more += ["time_cost"] if "time_cost" in economics.collect_schema().names() else []
     return placed.select(
         "client_id", "revenue", "margin", "cost_to_serve", "contribution", "revenue_level", "cost_level", "state", "segment",
         "strategy", "cluster", "p_alive", "expected_purchases", "clv", "clv_revenue", *more,

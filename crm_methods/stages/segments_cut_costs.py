@@ -68,10 +68,13 @@ def cut_costs(
     placed = costly.join(economics, on="client_id", how="inner")
     known = collect(placed.select(n=nw.len(), costs=nw.col("cost_to_serve").count())).iloc[0]
     label = STRATEGY_LABELS[_STRATEGY]
+    lacking = ("interactions with handling_minutes", "a cost_ledger or staff with cost_per_hour")
+    if not known["n"] and not collect(economics.select(nw.col("cost_to_serve").count()))["cost_to_serve"].iloc[0]:
+        reason = f"no cost to serve is known, so that no client can have the strategy “{label}”."
+        return Unanswered("segments.cut_costs", reason, lacking)
     if not known["n"]:
         return Unanswered("segments.cut_costs", f"no client has the strategy “{label}”, so there is nothing to work out")
     if not known["costs"]:
-        lacking = ("interactions with handling_minutes", "a cost_ledger or staff with cost_per_hour")
         return Unanswered("segments.cut_costs", "no cost to serve is known.", lacking)
     priced = _priced(data, settings, placed)
     states = _states(priced)
@@ -165,7 +168,9 @@ def _table(data: Canonical, priced: nw.LazyFrame[Any], states: pd.DataFrame, set
     named = named.sort_values(["loss_cost", "client_id"], ascending=[False, True], ignore_index=True)
     told = ["margin", "cost_to_serve", "orders", "present_order_amount", "minimum_order_amount", "monthly_fee_amount"]
     columns = ["client", *told, "contact_fee_amount", "ending_gain", "state"]
-    rows = named.assign(client=named["name"].fillna(named["client_id"]), state=named["state"].map(STATES))[columns]
+    rows = named.assign(client=named["name"].where(named["name"].notna(), named["client_id"]), state=named["state"].map(STATES))[
+        columns
+    ]
     clients = formats.plural(int(losing["clients"].sum()), "client")
     total = {
         "client": f"All {clients} with a loss",

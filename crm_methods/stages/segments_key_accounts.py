@@ -22,6 +22,9 @@ TOP = 5
 HANGS_ON_THEM = 0.3
 """From this share of equity in the hands of the top five on, the base is said to hang on them."""
 
+_WIDE = 0.5
+"""A client whose 95 % interval is wider than half of its value is far from sure."""
+
 _POPULATIONS = {"contract": "under contract", "regular": "orders regularly", "purchases": "buys now and then"}
 _NUMBERS = ("x", "discounted_purchases", "discounted_months_alive", "p_alive")
 
@@ -120,7 +123,7 @@ def _top(data: Canonical, known: nw.LazyFrame[Any], clv: str, columns: list[str]
     top = collect(rows.join(names, on="client_id", how="left"), max_rows=most)
     top = top.reindex(columns=[*top.columns, *(name for name in numbers if name not in top.columns)])
     top = top.astype(dict.fromkeys(numbers, float)).sort_values(["clv", "client_id"], ascending=[False, True], ignore_index=True)
-    name = top["name"].fillna(top["client_id"]) if top["name"].notna().any() else top["client_id"]
+    name = top["name"].where(top["name"].notna(), top["client_id"]) if top["name"].notna().any() else top["client_id"]
     # Whatever else a value holds (cost to serve, contracts): only the mean amount of a purchase is exchanged.
     own = top["clv"] + top["discounted_purchases"] * (top["mean"] - top["expected"])
     own = own.where(top["x"] > 0, np.where(top["discounted_purchases"].fillna(0.0) == 0, top["clv"], np.nan))
@@ -180,17 +183,19 @@ def _sentence(accounts: pd.DataFrame, whole: float, clients: int, top_share: flo
             f"The top {n} hold {formats.share(top_share)}: what the base is worth hangs on them, and losing one would move it "
             "more than any programme for all. They belong in a plan of their own, with a person in charge, not in an average."
         )
-    return " ".join([*said, _own_means(accounts, form), _how_sure(accounts, form)]).strip()
+    return " ".join(text for text in (*said, _own_means(accounts, form), _how_sure(accounts, form)) if text)
 
 
 def _own_means(accounts: pd.DataFrame, form: Any) -> str:
     """What becomes of their value at their own mean amounts."""
     known = accounts[accounts["own"].notna() & (accounts["x"] > 0)]
     model, own = float(known["clv"].sum()), float(known["own"].sum())
-    if known.empty or model <= 0 or abs(own / model - 1) < 0.01:
+    if known.empty or model <= 0 or abs(own / model - 1) < 0.01 or form(own) == form(model):
         return ""
+    every = len(known) == len(accounts)
+    some = "they" if every else f"the {len(known)} of them that came back" if len(known) > 1 else "the one of them that came back"
     return (
-        f"The model draws what they spend at a time to the mean of all clients; at their own means they would be worth "
+        f"The model draws what clients spend at a time to the mean of all; at their own means {some} would be worth "
         f"{form(own)} instead of {form(model)}. The truth lies between, since the largest clients of the past were partly the "
         "luckiest: look at their orders in hand before you take either."
     )
@@ -202,4 +207,9 @@ def _how_sure(accounts: pd.DataFrame, form: Any) -> str:
         return ""
     row = known.iloc[0]
     span = formats.interval(row["low"], row["high"], form)
-    return f"Single clients are far from sure: “{row['name']}” alone may bring anything from {span} (95% interval)."
+    if row["high"] - row["low"] > _WIDE * abs(row["clv"]):
+        return f"Single clients are far from sure: “{row['name']}” alone may bring anything from {span} (95% interval)."
+    widths = known["high"] - known["low"]
+    unsure = int((widths > _WIDE * known["clv"].abs()).sum())
+    said = f"“{row['name']}” is expected to bring {span} (95% interval)"
+    return f"{said}; {formats.number(unsure)} of {formats.number(len(known))} are far less sure." if unsure else f"{said}."

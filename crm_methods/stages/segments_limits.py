@@ -14,6 +14,7 @@ from crm_methods.engine import collect
 from crm_methods.models.btyd_displays import median_gap_days
 from crm_methods.models.btyd_fit import DAYS_PER_MONTH, is_sound
 from crm_methods.models.lifetime_value import LifetimeValueModel
+from crm_methods.stages.segments_contracts import Contracts
 from crm_methods.stages.segments_trust import Trust
 from crm_methods.stages.segments_validation import Evidence
 from crm_methods.stages.segments_value import LifetimeValue
@@ -31,30 +32,53 @@ def limits(
     found: Evidence | Unanswered,
     checks: Trust | Unanswered,
     top_share: float | None = None,
+    contracts: Contracts | Unanswered | None = None,
 ) -> tuple[str, ...]:
     """Every reason there is for caution, each a sentence; arguments as in ``segments_card.model_card``."""
+    beside = [*(_of_contracts(contracts, settings) if isinstance(contracts, Contracts) else []), *_of_key_accounts(top_share)]
     if isinstance(value, Unanswered):
-        return ("No value is given, so none can be trusted.",)
+        none = [] if isinstance(contracts, Contracts) else ["No value is given, so none can be trusted."]
+        return (*none, *beside)
     reasons = [
         *_of_checks(checks),
         *_of_model(value.model),
         *_of_amounts(value),
         *_of_days(value, settings),
+        *beside,
     ]
     if isinstance(found, Unanswered):
         reasons.insert(0, f"The model was not tried on months it had not seen: {found.reason.rstrip('.')}.")
-    if top_share is not None and top_share > HANGS_ON_FEW:
-        share = formats.share(top_share)
-        reasons.append(f"The key accounts hold {share} of the value: ask them, since no average says what they will do.")
     return tuple(reasons)
 
 
 def _of_checks(checks: Trust | Unanswered) -> list[str]:
-    return (
-        []
-        if isinstance(checks, Unanswered)
-        else [f"Failed: {check.name[:1].lower()}{check.name[1:]} ({check.result})." for check in checks.failed]
-    )
+    """The checks that failed, in one sentence."""
+    if isinstance(checks, Unanswered) or not checks.failed:
+        return []
+    failed = [f"{check.name[:1].lower()}{check.name[1:]} ({check.result})" for check in checks.failed]
+    return [f"Failed: {'; '.join(failed)}."]
+
+
+def _of_key_accounts(top_share: float | None) -> list[str]:
+    if top_share is None or top_share <= HANGS_ON_FEW:
+        return []
+    share = formats.share(top_share)
+    return [f"The key accounts hold {share} of the value: ask them, since no average says what they will do."]
+
+
+def _of_contracts(found: Contracts, settings: Company) -> list[str]:
+    """What the renewals seen can't say of those to come."""
+    fit, reasons = found.fit, []
+    if fit.renewals == 0:
+        return ["No contract has come up for renewal yet: how many will be renewed is an assumption, not a finding."]
+    if fit.ended == 0:
+        reasons.append("No contract that ended is recorded: where ended ones are taken off the list, retention is overstated.")
+    if fit.at_bound or not fit.converged:
+        reasons.append("The data do not determine how contracts differ: renewals later than those seen are not known.")
+    if settings.lifetime_value.horizon_months > found.term_months * fit.oldest:
+        seen = formats.plural(fit.oldest, "renewal")
+        reasons.append(f"No contract was seen beyond {seen}: values of contracts further ahead go on from the model alone.")
+    return reasons
 
 
 def _of_model(model: LifetimeValueModel) -> list[str]:

@@ -29,7 +29,8 @@ _REVENUE_AXES = {"deals": "revenue", "size": "size of the client's business", "e
 class Matrix(Answer):
     """The revenue × cost-to-serve matrix.
 
-    ``summary`` has one row per segment: ``table`` and ``clients_share``, and ``idle_clients``, those without revenue.
+    ``summary`` has one row per segment: ``table`` and ``clients_share``; ``idle_clients`` are those without revenue,
+    ``inactive_clients`` those with neither revenue nor cost to serve in the period.
     ``cells`` (lazy) has one row per client: ``client_id``, ``axis_revenue``, ``axis_cost``, ``revenue_level``,
     ``cost_level``, ``state``, ``segment``, ``strategy`` (levels and segment after hysteresis), ``segment_by_cut`` (without
     it) and ``previous_segment``, where the client stood in the period before by the same cuts (missing where the data don't
@@ -99,9 +100,13 @@ def matrix(
     kept = int(collect(cells.filter(nw.col("segment") != nw.col("segment_by_cut")).select(n=nw.len()))["n"].iloc[0])
     return Matrix(
         sentence=_matrix_sentence(summary, cuts, settings) + held_words(kept, settings, cuts, periods),
-        table=summary.drop(columns=["clients_share", "idle_clients"]),
+        table=summary.drop(columns="clients_share"),
         caption=f"Segments, {current_period(settings).label}",
-        labels={"contribution": "Margin − cost to serve"},
+        labels={
+            "idle_clients": f"Of these without {_REVENUE_AXES[settings.segments.revenue_axis]}",
+            "inactive_clients": "Of these not active in the period",
+            "contribution": "Margin − cost to serve",
+        },
         cells=cells,
         summary=summary,
         readings=_readings(axis, cuts)
@@ -202,18 +207,22 @@ def _summary(joined: nw.LazyFrame[Any]) -> pd.DataFrame:
     sums = [nw.col(c).sum() for c in ("revenue", "margin", "cost_to_serve", "contribution")]
     known = [nw.col(c).count().alias(f"{c}_known") for c in ("margin", "cost_to_serve", "contribution")]
     idle = nw.when(nw.col("axis_revenue") > 0).then(nw.lit(0)).otherwise(nw.lit(1)).sum().alias("idle_clients")
-    table = collect(joined.group_by("segment", "strategy").agg(nw.len().alias("clients"), idle, *sums, *known).sort("segment"))
+    is_inactive = (nw.col("revenue").fill_null(0.0) == 0) & (nw.col("cost_to_serve").fill_null(0.0) == 0)
+    inactive = nw.when(is_inactive).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias("inactive_clients")
+    counts = [nw.len().alias("clients"), idle, inactive]
+    table = collect(joined.group_by("segment", "strategy").agg(*counts, *sums, *known).sort("segment"))
     for column in ("margin", "cost_to_serve", "contribution"):
         table[column] = table[column].where(table.pop(f"{column}_known") > 0)
     total = float(table["revenue"].sum())
     shares = table.assign(
         clients=table["clients"].astype("int64"),
         idle_clients=table["idle_clients"].astype("int64"),
+        inactive_clients=table["inactive_clients"].astype("int64"),
         clients_share=table["clients"] / max(1, table["clients"].sum()),
         revenue_share=table["revenue"] / total if total > 0 else math.nan,
     )
-    columns = ["segment", "strategy", "clients", "clients_share", "idle_clients", "revenue", "revenue_share", "margin"]
-    return shares[[*columns, "cost_to_serve", "contribution"]]
+    columns = ["segment", "strategy", "clients", "clients_share", "idle_clients", "inactive_clients", "revenue", "revenue_share"]
+    return shares[[*columns, "margin", "cost_to_serve", "contribution"]]
 
 
 def _matrix_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> str:
@@ -224,7 +233,19 @@ def _matrix_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> st
     if idle:
         count = f"{formats.plural(idle, 'client')} without {chosen} {'counts' if idle == 1 else 'count'}"
         words.append(f"{count} as low, and as costly where serving one costs more than serving the median client.")
+    words.append(_inactive_words(summary, "low_low", "neither revenue nor cost"))
     return " ".join(word for word in words if word)
+
+
+def _inactive_words(summary: pd.DataFrame, segment: str, what: str) -> str:
+    """How many clients of a segment nothing happened with; empty where that is nobody."""
+    rows = summary[summary["segment"] == segment]
+    clients, inactive = int(rows["clients"].sum()), int(rows["inactive_clients"].sum())
+    if not inactive:
+        return ""
+    of = f"{formats.number(inactive)} of {formats.plural(clients, 'client')} in “{segment_label(segment)}”"
+    one = inactive == 1
+    return f"{of} {'was' if one else 'were'} not active in the period: {'it' if one else 'they'} had {what}."
 
 
 def _one_axis_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> str:
@@ -235,7 +256,8 @@ def _one_axis_sentence(summary: pd.DataFrame, cuts: Cuts, settings: Company) -> 
     else:
         above = _revenue_text(cuts.revenue, settings)
         where = f"{clients} {'is' if one else 'are'} divided by {axis} alone, high above {above}"
-    return f"{where}; no cost to serve is known, so the strategy “{STRATEGY_LABELS['cut_costs']}” can't be told apart."
+    said = f"{where}; no cost to serve is known, so the strategy “{STRATEGY_LABELS['cut_costs']}” can't be told apart."
+    return " ".join(word for word in (said, _inactive_words(summary, "low_unknown", "no revenue")) if word)
 
 
 def _best_words(summary: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
-from crm_methods.company.vocabulary import SEGMENT_LABELS
+from crm_methods.company.vocabulary import SEGMENT_LABELS, segment_label
 from crm_methods.engine import collect
 from crm_methods.models.rates import wilson_interval
 from crm_methods.stages.segments_cuts import Cuts
@@ -63,8 +63,9 @@ class Benchmark:
 class Migration(Answer):
     """Who moved, beside what chance alone does.
 
-    ``table`` has one row per former and present cell in which there are clients: ``previous_segment`` (``new`` among them),
+    ``moves`` has one row per former and present cell in which there are clients: ``previous_segment`` (``new`` among them),
     ``segment`` (``gone`` among them), ``clients``, ``origin_share`` (of the former cell), ``beyond_noise_clients``.
+    ``table`` is the same with the cells' names in words.
     ``origins`` has one row per former cell: ``previous_segment``, ``clients``, ``left_clients`` (in another cell or gone), and
     ``left_share`` with Wilson's 95 % interval, ``low_left_share`` and ``high_left_share``.
     ``beyond`` has one row per client that moved beyond noise, those whose money changed most first: ``client_id``,
@@ -75,6 +76,7 @@ class Migration(Answer):
     """
 
     clients: nw.LazyFrame[Any]
+    moves: pd.DataFrame
     origins: pd.DataFrame
     beyond: pd.DataFrame
     benchmark: Benchmark
@@ -117,14 +119,26 @@ def migration(
     table = _with_beyond(table, beyond)
     return Migration(
         sentence=_sentence(table, benchmark, settings, periods, by_cost),
-        table=table,
+        table=in_words(table),
         caption=f"Clients by cell in {periods.previous.label} and in {periods.current.label}, by the cuts of the latter",
-        labels={"previous_segment": "Former cell", "segment": "Present cell", "origin_share": "Share of the former cell"},
+        labels={
+            "previous_segment": "Former cell",
+            "segment": "Present cell",
+            "origin_share": "Share of the former cell",
+            "beyond_noise_clients": "Clients that moved further than their ups and downs explain",
+        },
+        moves=table,
         clients=_judgements(data, states, moved),
         origins=_origins(table),
         beyond=beyond,
         benchmark=benchmark,
     )
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A table to show, with the names of its former and present cells instead of their codes."""
+    cells = [name for name in ("previous_segment", "segment") if name in table.columns]
+    return table.assign(**{name: [segment_label(str(cell)) for cell in table[name]] for name in cells})
 
 
 def _states(economics: nw.LazyFrame[Any], economics_before: nw.LazyFrame[Any], found: Matrix, by_cost: bool) -> nw.LazyFrame[Any]:

@@ -13,7 +13,7 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import segment_label
 from crm_methods.engine import collect
-from crm_methods.stages.segments_migration import Migration
+from crm_methods.stages.segments_migration import Migration, in_words
 from crm_methods.stages.segments_moves import LEVEL
 
 MAX_NAMES = 10
@@ -35,9 +35,9 @@ def leavers(found: Migration) -> Answer | Unanswered:
     )
     return Answer(
         sentence=said if left else "Every client of the period before is still in its cell.",
-        table=cells,
+        table=in_words(cells),
         caption="Clients that left their cell of the period before, with Wilson's 95% interval",
-        labels={"previous_segment": "Former cell", "low_left_share": "From", "high_left_share": "To"},
+        labels={"previous_segment": "Former cell", "left_clients": "Left it", "low_left_share": "From", "high_left_share": "To"},
     )
 
 
@@ -62,11 +62,11 @@ def movers(data: Canonical, settings: Company, found: Migration) -> Answer | Una
     chance = f" Chance alone would name about {formats.number(expected)}." if expected else ""
     those = f" The {formats.number(len(shown))} whose revenue and cost changed most are shown." if rest else ""
     return Answer(
-        sentence=f"{formats.plural(len(beyond), 'client')} moved beyond noise: ask what happened there, before "
+        sentence=f"{formats.plural(len(beyond), 'client')} moved further than chance explains: ask what happened there, before "
         f"{'it is' if len(beyond) == 1 else 'they are'} served as {'its' if len(beyond) == 1 else 'their'} new cell asks."
         f"{chance}{those}",
-        table=table,
-        caption="Clients that moved to another cell beyond noise",
+        table=in_words(table),
+        caption="Clients that moved to another cell further than chance explains",
         labels={"previous_segment": "Former cell", "segment": "Present cell", "what_changed": "What changed"},
     )
 

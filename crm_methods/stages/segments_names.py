@@ -13,8 +13,11 @@ from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
 from crm_methods.engine import collect
+from crm_methods.stages.segments_call_facts import bought_fewer, yearly_purchases
+from crm_methods.stages.segments_worth import CONTRACT
 
 NAMES = 10
+_YEARS = ("orders", "orders_before")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +34,8 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
     """The ten most valuable clients, and the ten that cost most beyond what they bring, with their names.
 
     Value is lifetime value, or expected revenue without margins, or the revenue of the period where nothing
-    can be forecast. Clients with the same figure stand in the order of their ids.
+    can be forecast. Clients with the same figure stand in the order of their ids. Who bought less often than the year before, by
+    more than chance explains, is marked: a forecast takes the rate of the whole history for lasting.
 
     Parameters
     ----------
@@ -46,12 +50,13 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
     rankings = [_Ranking(worth, True, "worth most")]
     if known["contribution"]:
         rankings.append(_Ranking("contribution", False, "costs most beyond its margin"))
-    lists = [_ranked(data, client_segments, ranking) for ranking in rankings]
+    lists = [_ranked(data, settings, client_segments, ranking) for ranking in rankings]
     rows = pd.concat(lists, ignore_index=True)
     if rows.empty:
         return Unanswered("segments.matrix", "no client has a value or a revenue to be ranked by.", ("won deals with an amount",))
     ends = [f"{worth}{end}" for end in ("_low", "_high") if f"{worth}{end}" in rows]
-    columns = ["reason", "client", "segment", "strategy", "revenue", "contribution", worth, *ends, "alive_share"]
+    columns = ["reason", "client", "segment", "strategy", "revenue", "contribution", worth, *ends]
+    columns += ["alive_share", "fewer_purchases"]
     shown = rows[list(dict.fromkeys(columns))].dropna(axis="columns", how="all")
     return Answer(
         sentence=_sentence(client_segments, lists, worth, settings),
@@ -60,6 +65,7 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
         labels={
             "reason": "Why",
             "alive_share": "Chance of still being a client",
+            "fewer_purchases": "Far fewer purchases than the year before",
             "clv": f"Value, {settings.lifetime_value.horizon_months} months",
             "clv_revenue": f"Expected revenue, {settings.lifetime_value.horizon_months} months",
             **{end: "95% from" if end.endswith("_low") else "to" for end in ends},
@@ -67,16 +73,20 @@ def first_names(data: Canonical, settings: Company, client_segments: nw.LazyFram
     )
 
 
-def _ranked(data: Canonical, client_segments: nw.LazyFrame[Any], ranking: _Ranking) -> pd.DataFrame:
+def _ranked(data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any], ranking: _Ranking) -> pd.DataFrame:
     """The first names of a ranking; only gains are ranked from the top, only losses from the bottom."""
     value = nw.col(ranking.column)
     counted = client_segments.filter(value > 0 if ranking.descending else value < 0)
     ordered = counted.sort(ranking.column, "client_id", descending=[ranking.descending, False]).head(NAMES)
     named = ordered.join(data.scan("clients").select("client_id", "name"), on="client_id", how="left")
     rows = collect(named).sort_values([ranking.column, "client_id"], ascending=[not ranking.descending, True], ignore_index=True)
+    years = yearly_purchases(data, settings).with_columns(fewer=bought_fewer()).filter(nw.col("fewer"))
+    fewer = collect(years.filter(nw.col("client_id").is_in(rows["client_id"].tolist())).select("client_id", *_YEARS))
+    words = {row.client_id: f"{row.orders:.0f} after {row.orders_before:.0f}" for row in fewer.itertuples()}
     return rows.assign(
+        fewer_purchases=rows["client_id"].map(words).astype(object),
         reason=ranking.reason,
-        client=rows["name"].fillna(rows["client_id"]),
+        client=rows["name"].where(rows["name"].notna(), rows["client_id"]),
         alive_share=rows["p_alive"],
     )
 
@@ -96,7 +106,7 @@ def _best_words(client_segments: nw.LazyFrame[Any], best: pd.DataFrame, worth: s
     many = "The client worth most holds" if len(best) == 1 else f"The {len(best)} clients worth most hold"
     # Where others' values are negative, a part can be more than the whole, and a share of it would mislead.
     share = f", {formats.share(held / total)} of the base's {what}" if total >= held else f" of {what}"
-    return f"{many} {formats.money_short(held, currency)}{share}.{_first_words(best, worth, currency)}"
+    return f"{many} {formats.money_short(held, currency)}{share}.{_first_words(best, worth, currency)}{_fewer_words(best, worth)}"
 
 
 def _first_words(best: pd.DataFrame, worth: str, currency: str) -> str:
@@ -109,6 +119,19 @@ def _first_words(best: pd.DataFrame, worth: str, currency: str) -> str:
         return ""
     whose = "It may" if len(best) == 1 else "The first of them may"
     return f" {whose} bring anything from {span} (95% interval): a single client is far less sure than the sum."
+
+
+def _fewer_words(best: pd.DataFrame, worth: str) -> str:
+    """Whose purchases fell though the forecast takes their former rate for lasting; a contract's value has no such rate."""
+    fell = best[best["fewer_purchases"].notna() & best["p_alive"].notna()]
+    if "population" in fell:
+        fell = fell[fell["population"] != CONTRACT]
+    if fell.empty or worth == "revenue":
+        return ""
+    whose = "its" if len(fell) == 1 else "their"
+    what = {"clv": "value", "clv_revenue": "expected revenue"}[worth]
+    who = formats.join(fell["client"].astype(str).tolist())
+    return f" {who} bought far less often than the year before: {whose} {what} assumes the former rate, and may be much too high."
 
 
 def _loss_words(client_segments: nw.LazyFrame[Any], losing: pd.DataFrame, currency: str) -> str:

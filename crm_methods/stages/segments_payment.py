@@ -163,7 +163,7 @@ def _dearest(data: Canonical, by_client: nw.LazyFrame[Any]) -> pd.DataFrame:
     rows = named.sort_values(["payment_cost", "client_id"], ascending=[False, True], ignore_index=True)
     late = rows["late"].where(rows["late"] > 0)
     rows = rows.assign(
-        client=rows["name"].fillna(rows["client_id"]),
+        client=rows["name"].where(rows["name"].notna(), rows["client_id"]),
         late_share=rows["late"] / rows["invoices"].where(rows["invoices"] > 0),
         mean_days_late=rows["days_late"] / late,
     )

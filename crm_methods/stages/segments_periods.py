@@ -22,7 +22,7 @@ from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number, day_of
 from crm_methods.models import cost_to_serve as tdabc
 from crm_methods.models.period_resampling import PARTS
-from crm_methods.stages.segments import CostToServe, client_economics, cost_to_serve, evenly_spread
+from crm_methods.stages.segments import CostToServe, client_economics, cost_to_serve, evenly_spread, knows_payments
 
 MAX_CLIENTS = 200_000
 """Clients that are resampled in memory; of more, an evenly spread sample is."""
@@ -90,6 +90,8 @@ def two_periods(
     cost_before = cost_to_serve(data, before)
     reason_cost = _too_late(data, "interactions", "started_at", "contact", previous)
     economics = client_economics(data, before, cost_before)
+    if knows_payments(data) and _too_late(data, "invoices", "due_on", "invoice", previous):
+        economics = _with_present_payments(economics, client_economics(data, settings, cost))
     if keep is not None:
         economics = keep("client_economics_before", economics, grain="one row per client", key=["client_id"], totals=["revenue"])
     if not reason_cost and not _is_priced(economics):
@@ -101,6 +103,19 @@ def two_periods(
         knows_cost_before=not reason_cost,
         reason_cost=reason_cost,
     )
+
+
+def _with_present_payments(before: nw.LazyFrame[Any], now: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """The period before with the late payment of the present one, where invoices begin too late to know its own.
+
+    Else every client that pays late would seem to have become dearer.
+    """
+    late = now.select("client_id", late=nw.col("payment_cost").fill_null(0.0))
+    joined = before.join(late, on="client_id", how="left")
+    taken = nw.when(nw.col("deals") > 0).then(nw.col("late").fill_null(0.0)).otherwise(nw.lit(0.0))
+    gained = taken - nw.col("payment_cost").fill_null(0.0)
+    joined = joined.with_columns(payment_cost=taken, cost_to_serve=(nw.col("cost_to_serve") + gained).round(6))
+    return joined.with_columns(contribution=(nw.col("margin") - nw.col("cost_to_serve")).round(4)).drop("late")
 
 
 def in_memory(clients: nw.LazyFrame[Any]) -> pd.DataFrame:
@@ -144,6 +159,29 @@ def _whole(totals: pd.Series[Any], values: Floats, at: tuple[Any, Any], beside: 
     weight = np.where(beside.sum(axis=1, keepdims=True) > 0, beside, 1.0)
     table += np.where(is_rounding, 0.0, rest)[:, None] * weight / weight.sum(axis=1, keepdims=True)
     return table
+
+
+def first_part(data: Canonical, period: Period) -> int:
+    """The part of the period in which the base's first won deal or first contact lies: 0 where history reaches further back.
+
+    ``PARTS`` where nothing is dated or all of it came later.
+    """
+    days = [_first_day(data, table, column) for table, column in (("deals", "closed_on"), ("interactions", "started_at"))]
+    known = [day for day in days if day is not None]
+    if not known:
+        return PARTS
+    return min(PARTS, max(0, (min(known) - period.start).days * PARTS // _days(period)))
+
+
+def _first_day(data: Canonical, table: str, column: str) -> dt.date | None:
+    """The day of the first won deal or contact; None where none is dated."""
+    if not data.has(table, column):
+        return None
+    rows = data.scan(table)
+    if table == "deals":
+        rows = rows.filter(nw.col("status") == "won")
+    first = collect(rows.select(nw.col(column).min()))[column]
+    return None if not len(first) or pd.isna(first.iloc[0]) else pd.Timestamp(first.iloc[0]).date()
 
 
 def _parts(data: Canonical, settings: Company, period: Period, cost: CostToServe | Unanswered) -> nw.LazyFrame[Any]:
@@ -202,13 +240,9 @@ def _too_late(data: Canonical, table: str, column: str, noun: str, previous: Per
     """Why the events of a table tell nothing of the whole previous period; empty where they do."""
     if not data.has(table, column):
         return f"no {noun} is dated"
-    rows = data.scan(table)
-    if table == "deals":
-        rows = rows.filter(nw.col("status") == "won")
-    first = collect(rows.select(nw.col(column).min()))[column]
-    if not len(first) or pd.isna(first.iloc[0]):
+    day = _first_day(data, table, column)
+    if day is None:
         return f"no {'won ' if table == 'deals' else ''}{noun} is dated"
-    day = pd.Timestamp(first.iloc[0]).date()
     if day <= previous.start + dt.timedelta(days=_days(previous) // PARTS):
         return ""
     return f"the first {noun} is of {formats.date(day)}, and the period before is {previous.label}"

@@ -118,6 +118,38 @@ def cost_phases(
     )  # fmt: skip
 
 
+def with_running_cost(
+    data: Canonical, settings: Company, economics: nw.LazyFrame[Any], cost: CostToServe | Unanswered
+) -> nw.LazyFrame[Any]:
+    """``client_economics`` with ``running_cost``: what a month of the client costs once it is on board.
+
+    Winning and starting a client is over and is not paid again in the months to come; and a client won in autumn has not been
+    served for the whole period. So it is the run-rate cost over the client's own run-rate days of the period. Clients with
+    fewer of those than 30 (or than the period has) take the mean of all client-months; clients that never bought the cost of
+    the period over its months. Missing where no cost to serve is known.
+    """
+    usual = nw.col("cost_to_serve") / settings.segments.period_months
+    if isinstance(cost, Unanswered) or not data.has("deals", "closed_on"):
+        return economics.with_columns(running_cost=usual)
+    period, first = current_period(settings), _first_purchases(data, settings)
+    start, end = day_of(period.start), day_of(period.end)
+    kept = _by_phase(data, settings, cost, first, period).filter(nw.col("phase") == "run_rate")
+    begins = nw.max_horizontal(nw.col("first_day") + settings.costs.onboarding_days + 1, nw.lit(start))
+    joined = economics.join(first, on="client_id", how="left").join(
+        kept.select("client_id", run_rate=nw.col("cost")), on="client_id", how="left"
+    )
+    joined = joined.with_columns(kept_days=end - begins + 1, run_rate=nw.col("run_rate").fill_null(0.0))
+    long_enough = nw.col("kept_days") >= min(_FEWEST_DAYS, end - start + 1)
+    active = joined.filter(long_enough, (nw.col("deals") > 0) | (nw.col("contacts") > 0) | (nw.col("cost_to_serve") > 0))
+    sums = collect(active.select(nw.col("run_rate").sum(), nw.col("kept_days").sum())).fillna(0.0).iloc[0]
+    mean = float(sums["run_rate"]) * _DAYS_PER_MONTH / float(sums["kept_days"]) if sums["kept_days"] > 0 else None
+    safe = nw.when(long_enough).then(nw.col("kept_days")).otherwise(nw.lit(1))
+    young = usual if mean is None else nw.lit(round(mean, 6))
+    own = nw.when(long_enough).then((nw.col("run_rate") * _DAYS_PER_MONTH / safe).round(6)).otherwise(young)
+    running = nw.when(nw.col("first_day").is_null()).then(usual).otherwise(own)
+    return joined.with_columns(running_cost=running).drop("first_day", "run_rate", "kept_days")
+
+
 def _first_purchases(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
     """``client_id`` and ``first_day`` of clients that ever bought; what is returned is no purchase."""
     won = data.scan("deals").filter(nw.col("status") == "won", nw.col("amount") >= 0, ~nw.col("closed_on").is_null())
@@ -299,10 +331,13 @@ def _tenure_words(correlations: tuple[RankCorrelation | None, RankCorrelation | 
     if not whole.is_clear:
         return f"{said}: that costly clients are the new ones, or the old ones, is not shown."
     if abs(whole.rho) < WEAK_BELOW:
-        return f"{said}, too weak to make the matrix a measure of tenure."
+        return f"{said}, too weak for the matrix to show how old clients are instead of how costly."
     kept = f"; with the run-rate alone it is {_said(alone)}" if alone is not None else ""
-    which = "Newer" if whole.rho < 0 else "Older"
-    return f"{said}{kept}. {which} clients cost more of what they bring, so in part the matrix re-encodes tenure."
+    which, age = ("Newer", "young") if whole.rho < 0 else ("Older", "old")
+    return (
+        f"{said}{kept}. {which} clients cost more of what they bring, so the matrix in part shows how {age} clients are, not how "
+        "costly."
+    )
 
 
 def _said(found: RankCorrelation) -> str:

@@ -33,6 +33,8 @@ from crm_methods.models.purchase_ladder import REGULAR, RegularBuyers
 from crm_methods.stages.segments_value import Keep, LifetimeValue
 
 SHOWN_CLIENTS = 10
+GONE_BELOW = 0.1
+"""Chance of being still a client below which an overdue one is taken for gone."""
 _CALENDAR_YEARS = 20
 
 
@@ -40,8 +42,9 @@ _CALENDAR_YEARS = 20
 class Regularity(Answer):
     """How regularly clients buy, and when those that do so like a clock are due again.
 
-    ``next_orders`` (lazy) has one row per client that bought on two days at least (``buying_rhythm.next_orders``); ``due``
-    one row per state of the next order with ``clients`` and ``yearly_<money>`` (at the usual rhythm, times the chance to be
+    ``next_orders`` (lazy) has one row per client that bought on two days at least (``buying_rhythm.next_orders``); an overdue
+    one whose chance to be still a client is below 10 % is ``gone``, and its ``days_overdue`` missing. ``due`` has one row per
+    state of the next order with ``clients`` and ``yearly_<money>`` (at the usual rhythm, times the chance to be
     still a client), none where nobody is regular; ``fit`` is the model of the regular ones.
     """
 
@@ -96,12 +99,12 @@ def regularity(value: LifetimeValue, data: Canonical, settings: Company, keep: K
             due=due,
         )
     shown = _shown(rows, data, value.money)
-    late = bool((shown["days_overdue"] > 0).any())
+    late = "days_overdue" in shown and bool((shown["days_overdue"] > 0).any())
     what = "Regular buyers that are overdue and bring most" if late else "Regular buyers whose orders are due next"
     return Regularity(
         sentence=f"{said} {_due_sentence(due, settings, value.money)}",
         table=shown,
-        caption=f"{what}; an order counts as overdue when 97.5% of such orders would have come",
+        caption=f"{what}; an order counts as overdue after the day by which 97.5% of such orders would have come",
         labels=_LABELS,
         rhythm=rhythm,
         fit=fit,
@@ -118,7 +121,7 @@ _LABELS = {
     "k_high": "to",
     "usual_gap_days": "Usual gap, days",
     "next_order_on": "Expected on",
-    "next_order_until": "At the latest, usually",
+    "overdue_after": "Overdue after",
     "days_overdue": "Days overdue",
     "alive_share": "Chance to be still a client",
     "yearly_margin": "Margin a year, at this rhythm",
@@ -141,7 +144,7 @@ def _fit(value: LifetimeValue) -> PurchaseFit | None:
 
 def _orders(value: LifetimeValue, data: Canonical, settings: Company, fit: PurchaseFit | None) -> nw.LazyFrame[Any]:
     if fit is None:
-        days = {name: nw.lit(None, nw.Date) for name in ("next_order_on", "next_order_from", "next_order_until")}
+        days = {name: nw.lit(None, nw.Date) for name in ("next_order_on", "next_order_from", "next_order_until", "overdue_after")}
         number, word = nw.lit(None, nw.Float64), nw.lit(None, nw.String)
         nothing: dict[str, nw.Expr] = {"usual_gap_days": number, **days, "days_overdue": number, "order_state": word}
         return value.gaps.select("client_id", "regular", "last_on", **nothing)
@@ -150,7 +153,14 @@ def _orders(value: LifetimeValue, data: Canonical, settings: Company, fit: Purch
     first = dt.date(1970, 1, 1) + dt.timedelta(days=int(ends["first"]))
     last = settings.as_of + dt.timedelta(days=round(_CALENDAR_YEARS * 365.25))
     calendar = data.engine.frame(days_of_calendar(first, last))
-    return next_orders(value.gaps, waits, calendar, fit, settings.as_of)
+    orders = next_orders(value.gaps, waits, calendar, fit, settings.as_of)
+    alive = value.values.select("client_id", "p_alive")
+    is_gone = (nw.col("order_state") == "overdue") & (as_float("p_alive") < GONE_BELOW).fill_null(False)
+    told = orders.join(alive, on="client_id", how="left").with_columns(is_gone=is_gone.fill_null(False))
+    return told.with_columns(
+        days_overdue=nw.when(~nw.col("is_gone")).then(nw.col("days_overdue")),
+        order_state=nw.when(nw.col("is_gone")).then(nw.lit("gone")).otherwise(nw.col("order_state")),
+    ).drop("p_alive", "is_gone")
 
 
 def _worth(value: LifetimeValue, orders: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -177,14 +187,14 @@ def _shown(rows: nw.LazyFrame[Any], data: Canonical, money: str) -> pd.DataFrame
     overdue = rows.filter(nw.col("order_state") == "overdue")
     named = _first(overdue, data, "still_to_have", falling=True)
     if named.empty:
-        named = _first(rows, data, "next_order_on", falling=False)
+        named = _first(rows.filter(nw.col("order_state") != "gone"), data, "next_order_on", falling=False)
     return pd.DataFrame(
         {
-            "client": named["name"].fillna(named["client_id"]).astype(str),
+            "client": named["name"].where(named["name"].notna(), named["client_id"]).astype(str),
             "last_order_on": named["last_on"],
             "usual_gap_days": named["usual_gap_days"].round(),
             "next_order_on": named["next_order_on"],
-            "next_order_until": named["next_order_until"],
+            "overdue_after": named["overdue_after"],
             "days_overdue": named["days_overdue"],
             "alive_share": named["p_alive"],
             f"yearly_{money}": named["yearly"],
@@ -237,16 +247,21 @@ def _base_sentence(rhythm: Rhythm) -> str:
 
 def _due_sentence(due: pd.DataFrame, settings: Company, money: str) -> str:
     by_state = due.set_index("order_state")
-    late, soon = int(by_state.loc["overdue", "clients"]), int(by_state.loc["soon", "clients"])
+    late, soon, gone = (int(by_state.loc[state, "clients"]) for state in ("overdue", "soon", "gone"))
+    taken = (
+        f"{'is' if gone == 1 else 'are'} taken for gone (less than a {formats.share(GONE_BELOW)} chance of being still a client)"
+    )
     whose = "the regular buyer" if due["clients"].sum() == 1 else "regular buyers"
     count = f"{formats.plural(soon, 'order')}" if soon else "no order"
     next_ones = f"{count} of {whose} {'is' if soon < 2 else 'are'} expected within {SOON_DAYS} days"
     if late == 0:
-        return f"No regular order is overdue; {next_ones}."
+        lost = f" {formats.plural(gone, 'regular buyer')} long past the usual day {taken}." if gone else ""
+        return f"No regular order is overdue; {next_ones}.{lost}"
     worth = formats.money_short(float(by_state.loc["overdue", f"yearly_{money}"]), settings.currency)
+    more = f", and {formats.number(gone)} more {taken}" if gone else ""
     subject = "regular buyer is" if late == 1 else "regular buyers are"
     return (
-        f"{formats.number(late)} {subject} overdue, worth {worth} of {money} a year at the usual rhythm, the chance to have left "
-        f"counted in; {next_ones}. An overdue order is a reason to call, not a proof that the client has left: of 40 orders one "
-        "comes that late by chance."
+        f"{formats.number(late)} {subject} overdue, worth {worth} of {money} a year at the usual rhythm, the chance to have "
+        f"left counted in{more}; {next_ones}. An overdue order is a reason to call, not a proof that the client has left: of 40 "
+        "orders one comes that late by chance."
     )

@@ -251,4 +251,4 @@ def _fading_words(fading: pd.DataFrame) -> str:
     if not count:
         return ""
     who = "client that bought often in the period has" if count == 1 else "clients that bought often in the period have"
-    return f"{formats.number(count)} {who} not come back lately: call {'it' if count == 1 else 'them'} first."
+    return f"{formats.number(count)} {who} not come back lately: look at why."

@@ -54,9 +54,9 @@ def _sentence(table: pd.DataFrame, together: SpendCorrelation, money: str, curre
         for row in [*repeat[:1], *repeat[1:][-1:]]
     ]
     return (
-        f"{said}, too much for one level: a purchase brings {' and '.join(ends)} on average. Each client is better drawn to "
-        "the level of those that bought as often. That frequent buyers spend otherwise does not say that buying more often "
-        "would change what a client spends."
+        f"{said}, too much for one level: a purchase brings {' and '.join(ends)} on average. The values below draw all clients "
+        "to one level all the same and are less sure for it; the level of those that bought as often stands beside. That "
+        "frequent buyers spend otherwise does not say that buying more often would change what a client spends."
     )
 
 

@@ -17,7 +17,7 @@ from crm_methods.models.equity_intervals import TOTAL
 from crm_methods.stages.segments import CostToServe
 from crm_methods.stages.segments_costs import CostComponents
 from crm_methods.stages.segments_findings import Answers
-from crm_methods.stages.segments_matrix import Matrix
+from crm_methods.stages.segments_trust import Trust
 from crm_methods.stages.segments_value import LifetimeValue
 
 
@@ -29,11 +29,21 @@ def conclusion(settings: Company, found: Answers) -> Conclusion:
     )  # fmt: skip
     groups = _groups(found.client_segments)
     return Conclusion(
-        findings=tuple(answer.sentence for answer in in_order if isinstance(answer, Answer)),
-        headlines=tuple(_headlines(settings, found.matrix, found.equity)),
+        findings=tuple(_said(answer, found) for answer in in_order if isinstance(answer, Answer)),
+        headlines=tuple(_headlines(settings, found)),
         checks=tuple(_checks(settings, found, groups)),
         decision=_decision(groups),
     )
+
+
+def _said(answer: Answer, found: Answers) -> str:
+    """An answer's sentence; beside that of equity stands whether the model it rests on may be planned with."""
+    verdict = _verdict(found) if answer is found.equity else ""
+    return f"{answer.sentence} {verdict}".rstrip()
+
+
+def _verdict(found: Answers) -> str:
+    return f"Of the model of purchases: {found.trust.verdict}." if isinstance(found.trust, Trust) else ""
 
 
 def _groups(client_segments: nw.LazyFrame[Any]) -> pd.DataFrame:
@@ -52,13 +62,13 @@ def _decision(groups: pd.DataFrame) -> str:
     return f"{'; '.join(words)}." if words else ""
 
 
-def _headlines(settings: Company, matrix: Matrix, equity: Answer | Unanswered) -> list[Headline]:
+def _headlines(settings: Company, found: Answers) -> list[Headline]:
     headlines = []
-    if isinstance(equity, Answer):
-        headlines.append(_equity_headline(settings, equity.table))
-    contribution = matrix.summary["contribution"]
+    if isinstance(found.equity, Answer):
+        headlines.append(_equity_headline(settings, found.equity.table, _verdict(found)))
+    contribution = found.matrix.summary["contribution"]
     if contribution.notna().any():
-        total, revenue = float(contribution.sum()), float(matrix.summary["revenue"].sum())
+        total, revenue = float(contribution.sum()), float(found.matrix.summary["revenue"].sum())
         headlines.append(
             Headline(
                 key="net_margin",
@@ -71,7 +81,7 @@ def _headlines(settings: Company, matrix: Matrix, equity: Answer | Unanswered) -
     return headlines
 
 
-def _equity_headline(settings: Company, table: pd.DataFrame) -> Headline:
+def _equity_headline(settings: Company, table: pd.DataFrame, verdict: str) -> Headline:
     name = "equity" if "equity" in table else "equity_revenue"
     months = formats.plural(settings.lifetime_value.horizon_months, "month")
     whole = table[table["segment"] == TOTAL].iloc[0]
@@ -82,7 +92,7 @@ def _equity_headline(settings: Company, table: pd.DataFrame) -> Headline:
         text=formats.money_short(whole[name], settings.currency),
         value=float(whole[name]),
         interval=None if interval == formats.NOTHING else interval,
-        note="" if name == "equity" else "revenue: no margin is known",
+        note=verdict if name == "equity" else f"Revenue: no margin is known. {verdict}".rstrip(),
     )
 
 

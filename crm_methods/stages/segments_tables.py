@@ -55,7 +55,7 @@ _BY_GROUP: tuple[tuple[str, str, type[Answer], str, str, tuple[str, ...]], ...] 
     ("score_cuts", "scores", Scores, "cuts", "one row per measure and score", ("measure", "score")),
     ("contract_renewals", "contracts", Contracts, "table", "one row per renewal", ("renewal",)),
     ("certainty", "certainty", Certainty, "table", "one row per segment", ("segment",)),
-    ("migration", "migration", Migration, "table", "one row per former and present segment", ("previous_segment", "segment")),
+    ("migration", "migration", Migration, "moves", "one row per former and present segment", ("previous_segment", "segment")),
     ("migration_origins", "migration", Migration, "origins", "one row per former segment", ("previous_segment",)),
     ("cluster_profile", "clusters", Clusters, "table", "one row per cluster", ("cluster",)),
     ("model_checks", "trust", Trust, "table", "one row per check", ("check",)),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from crm_methods import formats
 from crm_methods.company.answers import Answer, answers
-from crm_methods.models.btyd_displays import mean_absolute_errors, median_gap_days, together
+from crm_methods.models.btyd_displays import knows_beginnings, mean_absolute_errors, median_gap_days, together
 from crm_methods.models.btyd_fit import PurchaseFit, is_sound
 from crm_methods.models.btyd_foresight import calibration_error
 from crm_methods.models.btyd_validation import MIN_REPEAT_BUYERS
@@ -40,14 +40,31 @@ class TrustCheck:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Trust(Answer):
-    """Every check in order; ``table`` has them as a reader sees them."""
+    """Every check in order; ``table`` has them as a reader sees them.
+
+    ``missed_share`` is by how much the holdout's total was missed, expected / actual − 1; None where nobody bought in it.
+    """
 
     checks: tuple[TrustCheck, ...]
+    missed_share: float | None
 
     @property
     def failed(self) -> tuple[TrustCheck, ...]:
         """The checks that failed."""
         return tuple(check for check in self.checks if check.passed is False)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the sum over all clients may be planned with, in one clause."""
+        met, within = (check.passed for check in self.checks if check.about == "total")
+        if met is None or self.missed_share is None:
+            return "too little was bought in its holdout to say whether it may be planned with"
+        by = formats.share(abs(self.missed_share))
+        if not met:
+            return f"its holdout was missed by {by}, so don't plan with it"
+        if not within:
+            return f"its holdout was missed by {by}, which its interval is too narrow to hold"
+        return f"its holdout was missed by no more than {by}, so it may be planned with"
 
 
 @answers("segments.validation")
@@ -77,6 +94,7 @@ def trust(found: Evidence, value: LifetimeValue) -> Trust:
         table=pd.DataFrame([(c.name, c.result, _VERDICTS[c.passed]) for c in checks], columns=["check", "result", "verdict"]),
         caption=f"Checks of the purchase model; the months after {formats.date(found.end)} were held out",
         checks=checks,
+        missed_share=found.foresight.expected / found.foresight.actual - 1 if found.foresight.actual else None,
     )
 
 
@@ -119,6 +137,10 @@ def _fits_its_own_months(found: Evidence) -> TrustCheck:
         return TrustCheck(name=name, result="this forecast only goes on from what happened", passed=None)
     made, actual = found.own_months
     result = f"{formats.number(made)} repeat purchases against {formats.number(actual)} in fact"
+    left_out = [trial for trial in found.trials if not knows_beginnings(trial.fit)]
+    if left_out:
+        clients = formats.plural(sum(float(trial.counts["n"].sum()) for trial in left_out), "client")
+        result += f", without {clients} whose model only goes on from what happened"
     return TrustCheck(name=name, result=result, passed=abs(made / actual - 1) <= FIT_LIMIT)
 
 
@@ -232,5 +254,6 @@ def _use_of(checks: Sequence[TrustCheck]) -> str:
     judged = [check.passed for check in checks if check.about == "clients" and check.passed is not None]
     if not judged:
         return f"{total}; nothing is known of single clients."
-    alone = "clients may be ranked by it" if all(judged) else "single clients are only roughly ranked by it"
-    return f"{total}, and {alone}."
+    # Priors that carry a model in part leave its order of clients rough, however well it did.
+    roughly = "" if all(judged) and checks[0].passed else "only roughly "
+    return f"{total}, and clients may be ranked {roughly}by it."

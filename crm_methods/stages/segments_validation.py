@@ -25,6 +25,8 @@ from crm_methods.stages.segments_value import LifetimeValue
 QUESTION = "segments.validation"
 
 _SEED = 41
+_FAR_BELOW = 0.05
+_HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -70,10 +72,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Tracking(Answer):
-    """Cumulative repeat purchases; ``curve`` has a row per month from the first one on, ``end`` is where the holdout begins."""
+    """Cumulative repeat purchases; ``curve`` has a row per month from the first one on, ``end`` is where the holdout begins.
+
+    ``foreseen`` are the purchases expected in the holdout, given each client's history, and ``followed`` those made.
+    """
 
     curve: pd.DataFrame
     end: dt.date
+    foreseen: float
+    followed: float
 
 
 @answers(QUESTION)
@@ -150,6 +157,8 @@ def tracking(found: Evidence) -> Tracking:
         },
         curve=found.curve,
         end=found.end,
+        foreseen=found.foresight.expected,
+        followed=found.foresight.actual,
     )
 
 
@@ -229,13 +238,31 @@ def _tracking_sentence(found: Evidence) -> str:
     )
     if any(trial.fit.family != "naive" for trial in found.trials):
         said += f"; at everybody's own rate so far it would have been {formats.number(curve['naive'].iloc[-1] - at_end['naive'])}"
-    if found.own_months is not None and all(btyd_displays.knows_beginnings(trial.fit) for trial in found.trials):
-        made, came_back = found.own_months
+    if found.own_months is not None:
         said += (
-            f". Up to that day they had come back {formats.plural(came_back, 'time')}, "
-            f"and the model makes it {formats.number(made)}"
+            f". Up to that day they had come back {formats.plural(at_end['actual'], 'time')}, "
+            f"and the model makes it {formats.number(at_end['expected'])}{_why_apart(found, at_end)}"
         )
     return f"{said}. A line that fits in sum may still be wrong about every single client."
+
+
+def _why_apart(found: Evidence, at_end: pd.Series[Any]) -> str:
+    """Why the model's line runs below the purchases before the holdout, where older clients bought more than newer ones."""
+    if at_end["expected"] > (1 - _FAR_BELOW) * at_end["actual"]:
+        return ""
+    known = pd.concat([trial.counts for trial in found.trials if btyd_displays.knows_beginnings(trial.fit)])
+    known = known[known["T"] > 0].sort_values("T")
+    is_older = known["n"].cumsum() / known["n"].sum() > _HALF
+    older, newer = (known[rows] for rows in (is_older, ~is_older))
+    if older.empty or newer.empty:
+        return ""
+    often, seldom = (float(part["n"] @ part["x"]) / float(part["n"] @ part["T"]) for part in (older, newer))
+    if often <= seldom:
+        return ""
+    return (
+        ": older clients bought more often than newer ones, which the model does not know, since it takes all for alike when "
+        "they begin. What it expects of the months held out starts from each client's own history instead"
+    )
 
 
 def _missed_by(foreseen: Foresight) -> str:

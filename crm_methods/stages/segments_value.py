@@ -6,6 +6,7 @@ into the value of every client.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
-from crm_methods.engine import as_float, collect
+from crm_methods.engine import collect
 from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.buying_rhythm import Rhythm, find_rhythm, is_own_population, mark_regular
 from crm_methods.models.lifetime_value import (
@@ -32,7 +33,8 @@ from crm_methods.models.lifetime_value import (
 )
 from crm_methods.models.purchase_history import Money, calibration_holdout, gap_summary, purchase_summary
 from crm_methods.models.purchase_ladder import BuyingDays, Population, RegularBuyers, in_words
-from crm_methods.stages.segments import evenly_spread
+from crm_methods.stages.segments import evenly_spread, monthly_cost
+from crm_methods.stages.segments_returns import net_purchases, returned_sentence, returns_of, without_returned
 
 MAX_SPENDERS = 100_000
 INDEPENDENT_BELOW = 0.2
@@ -92,11 +94,12 @@ def lifetime_value(
         which is valued as such are left out (``segments_contracts.without_contract_deals``).
     """
     chosen, money = settings.lifetime_value, money_of(data)
-    purchases = _purchases(data, deals, money)
+    returns = returns_of(data, deals, money)
+    purchases = net_purchases(data, deals, money, returns)
     per_client = {"grain": "one row per client that ever bought", "key": ["client_id"]}
     history = keep("purchase_history", purchase_summary(purchases, settings.as_of, money=money), totals=[money], **per_client)
     if not len(collect(history.select("client_id").head(1))):
-        return Unanswered("segments.lifetime_value", "no deal was won.", ("won deals with a day and an amount",))
+        return _nothing_bought(data, deals)
     end = calibration_end(settings.as_of, chosen.holdout_months)
     calibration = keep(
         "purchase_history_calibration", calibration_holdout(purchases, end, settings.as_of, money=money), **per_client
@@ -121,7 +124,7 @@ def lifetime_value(
         return Unanswered("segments.lifetime_value", f"{model.reason}.", ("a longer history of purchases",))
     named = with_population(history, model, regular)
     scores = data.engine.frame(score_populations(model, chosen.horizon_months, chosen.annual_discount_rate))
-    costs = economics.select("client_id", cost_per_month=nw.col("cost_to_serve") / settings.segments.period_months)
+    costs = monthly_cost(economics, settings)
     knows_cost = money == "margin" and bool(collect(costs.select(nw.col("cost_per_month").max()))["cost_per_month"].notna().any())
     values = client_values(
         named.join(costs, on="client_id", how="left"),
@@ -131,12 +134,15 @@ def lifetime_value(
         cost_per_month="cost_per_month" if knows_cost else None,
     )
     together = spend_correlation(history, money)
-    values = keep("purchase_values", values, **per_client)
+    values = keep("purchase_values", without_returned(values, returns, money), **per_client)
     return LifetimeValue(
-        sentence=f"{_model_sentence(model, values)}{_independence(together, money)}",
+        sentence=(
+            f"{_model_sentence(model, values, apart=deals is not None)}{returned_sentence(returns, settings.currency)}"
+            f"{_independence(together, money)}"
+        ),
         table=_shown_models(model.models),
         caption=(
-            f"Parameters fitted up to {formats.date(end)}, {_ESTIMATION[chosen.estimation]}, beside those of the "
+            f"Parameters fitted {_fitted_on(model, end)}, {_ESTIMATION[chosen.estimation]}, beside those of the "
             f"library lifetimes by maximum likelihood; time in {chosen.time_unit}s"
         ),
         labels={
@@ -234,7 +240,11 @@ def expected_revenue(
     """
     if isinstance(value, Unanswered):
         return None
-    revenue = _purchases(data, deals, "revenue").group_by("client_id").agg(nw.col("revenue").sum())
+    revenue = (
+        net_purchases(data, deals, "revenue", returns_of(data, deals, "revenue"))
+        .group_by("client_id")
+        .agg(nw.col("revenue").sum())
+    )
     joined = value.values.select("client_id", "x", "expected_purchases").join(revenue, on="client_id", how="left")
     # A purchase is a day on which the client bought, however many deals it made.
     return joined.select("client_id", expected_revenue=nw.col("expected_purchases") * nw.col("revenue") / (nw.col("x") + 1))
@@ -250,11 +260,18 @@ def clv_column(value: LifetimeValue | Unanswered) -> str:
     return CLV_COLUMN["revenue" if isinstance(value, Unanswered) else value.money]
 
 
-def _purchases(data: Canonical, deals: nw.LazyFrame[Any] | None, money: Money) -> nw.LazyFrame[Any]:
-    """Won deals that are no returns, with what they brought."""
-    won = (data.scan("deals") if deals is None else deals).filter(nw.col("status") == "won", nw.col("amount") >= 0)
-    brought = as_float("amount" if money == "revenue" else "margin").fill_null(0.0)
-    return won.select("client_id", "closed_on", brought.alias(money))
+def _nothing_bought(data: Canonical, deals: nw.LazyFrame[Any] | None) -> Unanswered:
+    """Why there is no purchase: nothing was won, or all that was are bills of contracts."""
+    sold = data.scan("deals").filter(nw.col("status") == "won", nw.col("amount") >= 0)
+    if deals is not None and len(collect(sold.select("client_id").head(1))):
+        return Unanswered("segments.lifetime_value", "all won deals are bills of contracts; they are valued by their renewals.")
+    return Unanswered("segments.lifetime_value", "no deal was won.", ("won deals with a day and an amount",))
+
+
+def _fitted_on(model: LifetimeValueModel, end: dt.date) -> str:
+    """On which months the shown parameters rest: nobody may have bought before the holdout."""
+    known = any(each.calibration_fit is not None for each in model.populations)
+    return f"up to {formats.date(end)}" if known else "on the whole history"
 
 
 def _rhythm(data: Canonical, keep: Keep, name: str, gaps: nw.LazyFrame[Any]) -> tuple[Rhythm, nw.LazyFrame[Any]]:
@@ -266,7 +283,9 @@ def _rhythm(data: Canonical, keep: Keep, name: str, gaps: nw.LazyFrame[Any]) -> 
 
 def _shown_models(models: pd.DataFrame) -> pd.DataFrame:
     """The parameters for a reader; bounds and lifetimes' failures only where there are any."""
-    shown = models.assign(family=[_named(family) for family in models["family"]])
+    # What lifetimes raises is advice for programmers; the table of the run holds it in full.
+    notes = ["did not converge" if "Convergence" in note else note for note in models["lifetimes_note"]]
+    shown = models.assign(family=[_named(family) for family in models["family"]], lifetimes_note=notes)
     empty = [] if models["at_bound"].any() else ["at_bound"]
     return shown.drop(columns=[*empty, *([] if models["lifetimes_note"].ne("").any() else ["lifetimes_note"])])
 
@@ -298,14 +317,15 @@ def _holdout_sentence(population: Population, months: int, whose: str) -> str:
     return f"{said}."
 
 
-def _model_sentence(model: LifetimeValueModel, values: nw.LazyFrame[Any]) -> str:
+def _model_sentence(model: LifetimeValueModel, values: nw.LazyFrame[Any], *, apart: bool) -> str:
     chosen = " ".join(_rung_sentence(each, len(model.populations)) for each in model.populations)
     if {each.rung for each in model.populations} == {"naive"}:
         return f"{chosen} It supposes that every client goes on buying as before, so no chance of having left is given."
     alive = collect(values.select(nw.col("p_alive").mean(), nw.col("p_alive").count().alias("n"))).iloc[0]
     still = formats.share(alive["p_alive"])
-    whose = f"Of {formats.number(alive['n'])} clients that ever bought, {still} are"
-    chance = whose if alive["n"] != 1 else f"The one client that ever bought is, with a chance of {still},"
+    bought = "bought outside contracts" if apart else "ever bought"
+    whose = f"Of {formats.number(alive['n'])} clients that {bought}, {still} are"
+    chance = whose if alive["n"] != 1 else f"The one client that {bought} is, with a chance of {still},"
     share = f" {chance} expected to be still buying."
     if model.rung == "recency_chain":
         share = f" {chance} expected to buy again within a year, which is what alive means here."
@@ -318,10 +338,27 @@ def _model_sentence(model: LifetimeValueModel, values: nw.LazyFrame[Any]) -> str
 def _rung_sentence(population: Population, populations: int) -> str:
     """On which model the values of a population rest, and why."""
     label = FAMILY_LABELS.get(population.rung, population.rung)
+    k = _shapes(population)
     if populations == 1:
-        return f"Values rest on {label}: {population.reason}."
+        return f"Values rest on {label}: {population.reason}.{k}"
     whose = in_words(population.name, int(population.triples["n"].sum()))
-    return f"Values of {whose} rest on {label}: {population.reason}."
+    return f"Values of {whose} rest on {label}: {population.reason}.{k}"
+
+
+def shapes(population: Population) -> tuple[float, float] | None:
+    """Erlang's k on the whole history and on the months before the holdout; None where there are not both."""
+    fits = (population.fit, population.calibration_fit)
+    found = [fit.parameters["k"] for fit in fits if fit is not None and "k" in fit.parameters]
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _shapes(population: Population) -> str:
+    """That k differs between the table, which rests on the months before the holdout, and the values."""
+    found = shapes(population)
+    if found is None or found[0] == found[1]:
+        return ""
+    whole, before = (formats.number(k) for k in found)
+    return f" The k of {whole} is that of the whole history, on which values rest; before the holdout it was {before}."
 
 
 def _independence(found: SpendCorrelation | None, money: Money) -> str:

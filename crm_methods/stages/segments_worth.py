@@ -21,6 +21,7 @@ from crm_methods.models.lifetime_value import CLV_COLUMN
 from crm_methods.models.purchase_history import Money
 from crm_methods.models.purchase_ladder import Population
 from crm_methods.models.simulated_worth import ContractDraws
+from crm_methods.stages.segments import monthly_cost
 from crm_methods.stages.segments_contracts import Contracts, contract_draws
 from crm_methods.stages.segments_value import Keep, LifetimeValue
 
@@ -145,7 +146,7 @@ def written_worth(
 def _with_contracts(
     value: LifetimeValue | None, contracts: Contracts, settings: Company, economics: nw.LazyFrame[Any]
 ) -> ClientWorth:
-    costs = economics.select("client_id", cost_per_month=nw.col("cost_to_serve") / settings.segments.period_months)
+    costs = monthly_cost(economics, settings)
     knows_cost = contracts.money == "margin" and _any_known(costs, "cost_per_month")
     if not knows_cost:
         costs = costs.with_columns(cost_per_month=nw.lit(None, dtype=nw.Float64))

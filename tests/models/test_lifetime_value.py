@@ -101,10 +101,6 @@ def test_every_client_gets_the_value_of_its_history_on_every_engine(frames: Make
     assert rows["expected_margin"].to_dict() == pytest.approx({"a": 160 / 3, "b": 60.0, "c": 220 / 3})
     assert rows.loc["c", "clv"] / rows.loc["a", "clv"] == pytest.approx(220 / 160)
     assert rows.loc["b", "p_alive"] < rows.loc["a", "p_alive"]
-    equity = lifetime_value.customer_equity(values, "segment").set_index("segment")
-    assert equity["clients"].to_dict() == {"high": 2, "low": 1}
-    assert equity["equity"].sum() == pytest.approx(rows["clv"].sum())
-    assert lifetime_value.customer_equity(values)["equity"].iloc[0] == pytest.approx(rows["clv"].sum())
 
 
 def test_expected_spend_lies_between_the_clients_own_mean_and_the_level_of_all(cdnow: Any) -> None:
@@ -141,16 +137,6 @@ def test_each_population_has_its_own_scores_and_amounts(frames: MakeFrame) -> No
     rows = collect(values.sort("client_id")).set_index("client_id")
     assert rows["expected_margin"].to_dict() == pytest.approx({"a": (40 + 20) / 5, "b": (40 + 5) / 5})
     assert rows["clv"].to_dict() == pytest.approx({"a": 2 * 12.0, "b": 9.0})
-
-
-def test_equity_under_the_naive_forecast_is_the_same_on_every_engine(frames: MakeFrame) -> None:
-    summary = pd.DataFrame({"client_id": ["a", "b"], "x": [4, 0], "t_x": [300, 0], "T": [400, 50], "mean_margin": [10.0, 0.0]})
-    spend = SpendFit(family="mean", level=10.0, weight=1.0, parameters={}, log_likelihood=None, repeat_buyers=1)
-    triples = summary[["x", "t_x", "T"]].assign(n=1)
-    scores = frames(lifetime_value.score_triples(naive(triples), triples, 12, 0.0))
-    equity = lifetime_value.customer_equity(lifetime_value.client_values(frames(summary), scores, spend)).iloc[0]
-    assert equity["equity"] == pytest.approx(12 * 30.4375 * 4 / 400 * 10)
-    assert equity["expected_active_clients"] == 0
 
 
 def test_the_naive_forecast_pays_the_cost_to_serve_of_every_month() -> None:

@@ -72,6 +72,7 @@ def test_whom_to_call_first_stands_first_with_names_a_person_reads(frames: MakeF
             "segment": ["cluster_1", "low_high", None],
             "strategy": ["raise_loyalty", "cut_costs", None],
             "p_cell": [0.9, 0.6, 0.5],
+            "previous_segment": ["high_low", "new", "inactive"],
         }
     )
     calls = pd.DataFrame({"client_id": ["b", "a"], "call_rank": [1, 2], "call_reason": ["x", "y"], "at_stake": [9.0, 0.0]})
@@ -88,6 +89,30 @@ def test_whom_to_call_first_stands_first_with_names_a_person_reads(frames: MakeF
     assert list(found["segment_name"].fillna("")) == ["Low revenue, high cost", "Cluster 1: Large, frequent", ""]
     assert list(found["strategy_name"].fillna("")) == ["Cut costs", "Raise loyalty", ""]
     assert list(found["p_cell"]) == [0.6, 0.9, 0.5]
+    assert list(found["previous_segment_name"]) == ["New", "High revenue, low cost", "Inactive"]
+
+
+def test_a_day_that_has_passed_announces_an_order_only_where_it_is_overdue(frames: MakeFrame, facts: pd.DataFrame) -> None:
+    states = {"a": "late", "b": "overdue", "c": "soon"}
+    orders = pd.DataFrame({"client_id": list(states), "order_state": list(states.values()), "days_overdue": [0.0, 9.0, 0.0]})
+    orders["next_order_on"] = pd.to_datetime(["2025-12-01", "2025-10-01", "2026-01-09"])
+    listed = exports.client_list({"client_facts": frames(facts), "next_orders": frames(orders)})
+    assert listed is not None
+    days = collect(listed).set_index("client_id")["next_order_on"]
+    assert pd.isna(days["a"])
+    assert days[["b", "c"]].notna().all()
+
+
+def test_what_no_client_has_is_no_column_and_counts_are_whole(tmp_path: Path, frames: MakeFrame) -> None:
+    rows = {"client_id": ["a", "b"], "call_rank": [1.0, None], "clv": [5.0, 6.0], "p_alive": [0.5, 1.0], "owner": [None, None]}
+    exports.write_client_list(frames(pd.DataFrame(rows).astype({"owner": "string"})), tmp_path / "x.csv")
+    assert _read(tmp_path / "x.csv") == [
+        ["client_id", "call_rank", "clv", "p_alive"],
+        ["a", "1", "5.0", "0.5"],
+        ["b", "", "6.0", "1.0"],
+    ]
+    exports.write_client_list(frames(pd.DataFrame(rows).astype({"owner": "string"}).head(0)), tmp_path / "y.csv")
+    assert _read(tmp_path / "y.csv") == [list(rows)]
 
 
 def test_two_contacts_on_one_day_give_one_row(frames: MakeFrame, facts: pd.DataFrame) -> None:

@@ -61,7 +61,8 @@ def run_stage(data: Canonical, settings: Company, folder: Path) -> segments_find
     """Everything stage 2 finds; per-client tables are written below ``folder`` and re-read."""
     keep, given = keep_in(data, folder), (data, settings)
     cost = segments.cost_to_serve(*given)
-    economics = keep("client_economics", segments.client_economics(*given, cost), grain="one row per client", key=["client_id"])
+    frame = segments_phases.with_running_cost(*given, segments.client_economics(*given, cost), cost)
+    economics = keep("client_economics", frame, grain="one row per client", key=["client_id"])
     contracts = segments_contracts.contracts(*given, keep)
     beside = segments_contracts.deals_beside(data, contracts)
     value = segments_value.lifetime_value(*given, economics, keep, beside)
@@ -103,6 +104,8 @@ def run_stage(data: Canonical, settings: Company, folder: Path) -> segments_find
         asks=segments_leaves.asks_for(*given, segmented),
         leaves=segments_leaves.leaves_for(*given, segmented),
         calls=segments_calls.call_list(*given, segmented, segments_rhythm.orders_of(rhythm)),
-        card=segments_card.model_card(value, *given, found=evidence, checks=trust, top_share=share, deals=beside),
+        card=segments_card.model_card(
+            value, *given, found=evidence, checks=trust, top_share=share, deals=beside, contracts=contracts
+        ),
         client_segments=segmented,
     )

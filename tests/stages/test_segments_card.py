@@ -8,8 +8,9 @@ from pathlib import Path
 import narwhals as nw
 
 from crm_methods.company.answers import Unanswered
-from crm_methods.stages import segments_card, segments_trust, segments_validation
+from crm_methods.stages import segments_card, segments_contracts, segments_trust, segments_validation
 from tests.conftest import MakeCompany
+from tests.stages.contract_companies import bills_of, yearly_contracts
 from tests.stages.valued import bought, told, valued
 
 
@@ -41,6 +42,8 @@ def test_the_card_counts_every_deal_once_and_says_what_the_values_rest_on(make_c
 
     text = segments_card.card_text(card)
     assert text.startswith("# Model card: lifetime value of the clients of Example\n\nThe values of this run rest on MBG/NBD.")
+    assert card.table["section"].iloc[0] == "When not to trust it"
+    assert len(card.table) < 40
     for words in ("log r ~ N", "95% interval", "numpy", "**Seed**: 7", "1. "):
         assert words in text
 
@@ -53,3 +56,21 @@ def test_without_a_value_the_card_says_why(make_company: MakeCompany) -> None:
 
     assert card.sentence == "No model of purchases is in use: no deal was won."
     assert "No value is given" in segments_card.card_text(card)
+
+
+def test_contracts_alone_have_a_card_of_their_own(make_company: MakeCompany, tmp_path: Path) -> None:
+    held = yearly_contracts([1] * 6 + [2] * 4, [0] * 5 + [1] * 8 + [2] * 9)
+    made = make_company({"contracts": held, "deals": bills_of(held)})
+    contracts = segments_contracts.contracts(made.data, made.settings, lambda _, frame, **told: frame)
+    value = Unanswered("segments.lifetime_value", "all won deals are bills of contracts.")
+    found = segments_validation.evidence(value, made.data, made.settings)
+    checks = segments_trust.trust(found, value)
+    card = segments_card.model_card(value, made.data, made.settings, found=found, checks=checks, contracts=contracts)
+    rows = card.table.set_index(["section", "item"])["value"]["Contracts"]
+
+    assert card.sentence.startswith("The values of this run rest on the renewals of 32 contracts.")
+    assert "No value is given" not in segments_card.card_text(card)
+    assert rows["Made from"].startswith("32 contracts, 10 of them ended;")
+    assert rows["Parameters of sBG (95% intervals)"].startswith("alpha ")
+    assert rows["Term"] == "12 months; contracts are read from their table"
+    assert any("No contract was seen beyond 2 renewals" in reason for reason in card.limits)

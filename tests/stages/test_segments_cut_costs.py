@@ -91,10 +91,14 @@ def test_where_all_pay_or_nobody_is_costly_it_is_said(tmp_path: Path):
     made = _company(tmp_path)
     paying = _asked(made, ECONOMICS[ECONOMICS["client_id"].isin(["pays", "other"])])
     nobody = _asked(made, strategy="stimulate_sales")
-    unknown = _asked(made, ECONOMICS.assign(cost_to_serve=pd.Series([None] * 5, dtype=float)))
+    no_cost = ECONOMICS.assign(cost_to_serve=pd.Series([None] * 5, dtype=float))
+    unknown, impossible = _asked(made, no_cost), _asked(made, no_cost, strategy="stimulate_sales")
 
     assert "covers its cost to serve" in paying.sentence
     assert isinstance(paying, CutCosts)
     assert paying.table.empty
     assert "no client has the strategy" in nobody.sentence
     assert "no cost to serve is known" in unknown.sentence
+    assert isinstance(impossible, Unanswered)
+    assert "no cost to serve is known, so that no client can have the strategy" in impossible.sentence
+    assert impossible.would_help == unknown.would_help != ()

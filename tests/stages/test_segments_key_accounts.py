@@ -91,6 +91,16 @@ def test_intervals_and_contracts_stand_beside_where_they_are_known(made: MadeCom
     assert found.table["own_mean_clv"].tolist()[:2] == [50.0, 50.0]
 
 
+def test_a_narrow_interval_is_not_called_far_from_sure_and_all_sums_speak_of_the_same_clients(made: MadeCompany):
+    values = _values({"a": 50.0, "b": 40.0, "c": 30.0}, clv_low=[48.0, 5.0, 1.0], clv_high=[52.0, 80.0, 70.0])
+    values.loc[1, "x"] = 0.0
+    found = _asked(made, values, 2)
+
+    assert "“Alpha Ltd” is expected to bring €48 to €52 (95% interval); 1 of 2 are far less sure." in found.sentence
+    assert "the one of them that came back would be worth €60 instead of €50" in found.sentence
+    assert "  " not in found.sentence
+
+
 @pytest.mark.parametrize(
     ("clv", "words"),
     [

@@ -115,6 +115,8 @@ def test_clients_without_revenue_are_counted_and_said(make_company: MakeCompany)
     found = _matrix(made)
 
     assert found.summary["idle_clients"].sum() == 1
+    assert found.summary["inactive_clients"].sum() == 0
+    assert "idle_clients" in found.table
     assert "1 client without revenue counts as low" in found.sentence
 
 

@@ -16,7 +16,7 @@ from tests.stages.two_years import placed, steady, steady_migration, two_years
 def test_every_client_is_counted_once_and_only_the_one_that_grew_moved_beyond_noise():
     answer = steady_migration()
     clients = collect(answer.clients).set_index("client_id")
-    table, origins = answer.table, answer.origins.set_index("previous_segment")
+    table, origins = answer.moves, answer.origins.set_index("previous_segment")
 
     assert table["clients"].sum() == 33
     assert answer.benchmark.both_clients == 31

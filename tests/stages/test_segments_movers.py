@@ -19,12 +19,12 @@ def test_the_client_that_grew_is_named_with_what_changed_and_the_cell_it_left_is
     assert named.table.to_dict("records") == [
         {
             "client": "up",
-            "previous_segment": "low_low",
-            "segment": "high_low",
+            "previous_segment": "Low revenue, low cost",
+            "segment": "High revenue, low cost",
             "what_changed": "Revenue rose from €1,800 to €18k",
         }
     ]
-    assert "1 client moved beyond noise" in named.sentence
+    assert "1 client moved further than chance explains" in named.sentence
     assert "of its 10 clients 2 (20%, 95% interval 6% to 51%) are in another cell or gone" in left.sentence
 
     nobody = replace(answer, beyond=answer.beyond.head(0), origins=answer.origins.head(0))

@@ -60,6 +60,22 @@ def test_without_values_the_largest_by_revenue_are_listed(make_company: MakeComp
     assert "revenue of the period" in answer.sentence
 
 
+def test_a_value_that_assumes_a_rate_that_fell_is_marked(make_company: MakeCompany):
+    days = [("c00", f"2024-0{month}-05") for month in range(1, 10)] + [("c00", "2025-03-01"), ("c01", "2024-05-05")]
+    deals = pd.DataFrame(days, columns=["client_id", "closed_on"]).assign(amount=5.0)
+    clients = pd.DataFrame({"client_id": ["c00", "c01"], "name": ["Acme", None]})
+    made = make_company({"deals": deals.assign(deal_id=[f"d{i}" for i in range(len(deals))]), "clients": clients})
+    rows = [
+        ("c00", 90.0, None, 5.0, 50.0, 0.9, "high_low", "raise_loyalty"),
+        ("c01", 10.0, None, 7.0, 20.0, 0.5, "low_high", "cut_costs"),
+    ]
+    answer = _listed(made, rows)
+
+    assert isinstance(answer, Answer)
+    assert "Acme bought far less often than the year before: its value assumes the former rate" in answer.sentence
+    assert answer.table["fewer_purchases"].fillna("").tolist() == ["1 after 9", ""]
+
+
 def test_nobody_to_list_is_said(make_company: MakeCompany):
     made = _made(make_company)
 

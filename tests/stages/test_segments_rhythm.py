@@ -20,14 +20,16 @@ from tests.conftest import MadeCompany, MakeCompany
 AS_OF = dt.date(2025, 12, 31)
 
 
-def deals_of(regular: int, random: int, late: int = 2, orders: int = 16) -> pd.DataFrame:
-    """Regular clients that order every 30 days, the last three months ago for ``late`` of them, and clients at random."""
+def deals_of(regular: int, random: int, late: int = 2, orders: int = 16, ago: int = 56) -> pd.DataFrame:
+    """Regular clients that order every 30 days, the last ``ago`` days ago for ``late`` of them, and clients at random."""
     rng, rows = np.random.default_rng(6), []
     for client in range(regular + random):
         is_regular = client < regular
         gaps = rng.gamma(20 if is_regular else 1, 30 / (20 if is_regular else 1), orders)
-        ago = (92 if client < late else int(rng.integers(0, 25))) + np.concatenate([[0], np.cumsum(np.ceil(gaps))])
-        rows += [(f"{'r' if is_regular else 'z'}{client:02}", AS_OF - dt.timedelta(days=int(day)), 100.0 + client) for day in ago]
+        back = (ago if client < late else int(rng.integers(0, 25))) + np.concatenate([[0], np.cumsum(np.ceil(gaps))])
+        rows += [
+            (f"{'r' if is_regular else 'z'}{client:02}", AS_OF - dt.timedelta(days=int(day)), 100.0 + client) for day in back
+        ]
     frame = pd.DataFrame(rows, columns=["client_id", "closed_on", "amount"])
     return frame.drop_duplicates(["client_id", "closed_on"]).assign(deal_id=lambda d: range(len(d)))
 
@@ -49,7 +51,7 @@ def test_regular_buyers_are_found_with_their_next_order_and_the_overdue_named(ma
 
     assert isinstance(found, Regularity)
     assert found.table["client"].tolist() == ["Birch Ltd", "Alder Works"]
-    assert found.table["days_overdue"].between(40, 62).all()
+    assert found.table["days_overdue"].between(1, 20).all()
     assert found.table["usual_gap_days"].between(25, 36).all()
     assert found.due.set_index("order_state")["clients"]["overdue"] == 2
     assert "2 regular buyers are overdue" in found.sentence
@@ -60,6 +62,19 @@ def test_regular_buyers_are_found_with_their_next_order_and_the_overdue_named(ma
     assert rows.loc[~rows["regular"].astype(bool), ["next_order_on", "days_overdue", "order_state"]].isna().all(axis=None)
     assert [each.name for each in value.model.populations] == ["regular", "purchases"]
     assert "regular buyers rest on MBG/CNBD-k" in value.sentence
+
+
+def test_an_overdue_buyer_that_is_hardly_a_client_any_more_is_taken_for_gone(make_company: MakeCompany, tmp_path: Path):
+    _, found = asked(make_company({"deals": deals_of(30, 20, ago=92)}), tmp_path)
+
+    assert isinstance(found, Regularity)
+    assert found.due.set_index("order_state")["clients"][["overdue", "gone"]].tolist() == [0, 2]
+    assert "No regular order is overdue" in found.sentence
+    assert "2 regular buyers long past the usual day are taken for gone" in found.sentence
+    rows = collect(found.next_orders).set_index("client_id")
+    assert rows.loc[["r00", "r01"], "order_state"].tolist() == ["gone", "gone"]
+    assert rows.loc[["r00", "r01"], "days_overdue"].isna().all()
+    assert not {"r00", "r01"} & set(found.table["client"])
 
 
 def test_the_holdout_tells_the_populations_apart(make_company: MakeCompany, tmp_path: Path):

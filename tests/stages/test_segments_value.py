@@ -22,6 +22,7 @@ from crm_methods.stages import segments, segments_equity, segments_value
 from crm_methods.stages.segments_value import LifetimeValue
 from tests.conftest import MakeCompany
 from tests.stages.small_companies import loyal_and_costly
+from tests.stages.valued import bought as purchases_of
 
 PARAMETERS = {
     ("bg_nbd", "r"): 0.2426, ("bg_nbd", "alpha"): 4.4136, ("bg_nbd", "a"): 0.7929, ("bg_nbd", "b"): 2.4259,
@@ -192,6 +193,41 @@ def test_returns_alone_have_no_value(make_company: MakeCompany, tmp_path: Path):
     assert isinstance(found.value, Unanswered)
     assert isinstance(found.equity, Unanswered)
     assert "no deal was won" in found.value.reason
+
+
+def test_what_was_returned_lowers_the_money_but_takes_no_purchase_back(make_company: MakeCompany, tmp_path: Path):
+    sold = pd.concat([purchases_of(40), _bought({"once": ["2025-03-03"]})])[["client_id", "closed_on", "amount"]]
+    sold["closed_on"] = pd.to_datetime(sold["closed_on"]).dt.date
+    half = sold.loc[sold["client_id"] == "c000", "amount"].sum() / 2
+    back = pd.concat([_bought({"c000": ["2025-06-01"]}, -half), _bought({"once": ["2025-06-01"]}, -100.0)])
+    told: list[Any] = []
+    for rows in (sold, pd.concat([sold, back])):
+        made = make_company({"deals": rows.assign(deal_id=range(len(rows)))})
+        told.append(value_of(run_stage(made.data, made.settings, tmp_path)))
+        told.append(collect(told[-1].values).set_index("client_id").sort_index())
+    whole, before, found, after = told
+
+    assert after[["x", "t_x", "T"]].equals(before[["x", "t_x", "T"]])
+    halved = before.loc["c000", ["revenue", "mean_revenue"]] / 2
+    assert after.loc["c000", ["revenue", "mean_revenue"]].tolist() == pytest.approx(halved.tolist(), abs=0.02)
+    assert after.loc["once", ["revenue", "expected_revenue", "clv_revenue"]].tolist() == [0.0] * 3
+    others = before.index.difference(["c000", "once"])
+    assert after.loc[others, "mean_revenue"].equals(before.loc[others, "mean_revenue"])
+    assert before.loc["once", "clv_revenue"] > 0
+    assert "2 clients returned goods for €" in found.sentence
+    assert "values are net of it" in found.sentence
+    assert "returned" not in whole.sentence
+
+
+def test_where_all_deals_are_bills_of_contracts_it_says_so(make_company: MakeCompany, tmp_path: Path):
+    made = make_company({"deals": _bought({"a": ["2025-02-03"]})})
+    nothing = made.data.scan("deals").filter(nw.col("client_id") != "a")
+    found = segments_value.lifetime_value(
+        made.data, made.settings, made.data.scan("clients"), lambda _, frame, **told: frame, nothing
+    )
+
+    assert isinstance(found, Unanswered)
+    assert "all won deals are bills of contracts; they are valued by their renewals" in found.sentence
 
 
 def test_deals_that_are_valued_elsewhere_can_be_left_out(make_company: MakeCompany, tmp_path: Path):

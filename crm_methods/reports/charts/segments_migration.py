@@ -15,7 +15,7 @@ from crm_methods.stages.segments_migration import FEWEST, Migration
 
 def migration(answer: Migration, currency: str) -> Chart | None:
     """Clients by former and present cell; None where nobody was active in either period."""
-    table = answer.table
+    table = answer.moves
     if table.empty:
         return None
     origins = list(dict.fromkeys(table["previous_segment"]))

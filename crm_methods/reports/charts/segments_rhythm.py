@@ -13,6 +13,7 @@ _STATES = {
     "late": "Past its day, not unusually",
     "soon": f"Expected within {SOON_DAYS} days",
     "later": "Expected later",
+    "gone": "Taken for gone",
 }
 
 

@@ -8,7 +8,7 @@ from crm_methods import formats
 from crm_methods.reports.charts.house import Chart
 from crm_methods.reports.charts.intervals import forest
 from crm_methods.reports.charts.matrices import heat_map
-from crm_methods.stages.segments_abc import ABC, XYZ, AbcXyz
+from crm_methods.stages.segments_abc import ABC, STEADY, XYZ, AbcXyz
 from crm_methods.stages.segments_loyalty import Loyalty
 from crm_methods.stages.segments_scores import HIGHEST, Scores
 
@@ -45,10 +45,14 @@ def abc_xyz(answer: AbcXyz, currency: str) -> Chart:
     shares = wide.loc[rows, columns]
     shaky = float(shares["Z"].get("A", 0.0)) if "Z" in columns else 0.0
     shaky = 0.0 if pd.isna(shaky) else shaky
+    large = wide.loc["A"].dropna().index if "A" in wide.index else []
+    is_judged = any(name in STEADY for name in large) or shaky > 0
     title = (
         f"{formats.share(shaky)} of revenue comes from large clients whose months are uneven (A, Z)"
         if shaky > 0
         else "No large client has uneven months"
+        if is_judged
+        else "Whether large clients have even months can't be judged yet"
     )
     return heat_map(
         shares.rename_axis(None, axis="columns").reset_index(),
@@ -58,10 +62,10 @@ def abc_xyz(answer: AbcXyz, currency: str) -> Chart:
         form=formats.share,
         title=title,
         alt="Heat map of revenue by class: A brings 80% of it, B 15%, C 5%; X is steady, Y less so, Z uneven. "
-        f"{formats.share(shaky)} of revenue is in A and Z.",
+        + (f"{formats.share(shaky)} of revenue is in A and Z." if is_judged else "Steadiness of A can't be judged."),
         x_axis="Steadiness of the months",
         y_axis="Class of revenue",
-        note="Share of the period's revenue.",
+        note="Share of the period's positive revenue.",
     )
 
 

@@ -9,7 +9,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer
 from crm_methods.reports.charts.house import GREY, INK, MUTED, TEAL, Chart, canvas, format_axis, legend, style
 from crm_methods.reports.charts.lines import lines
-from crm_methods.stages.segments_validation import Tracking
+from crm_methods.stages.segments_validation import Tracking, in_purchases
 
 _LINES = ("actual", "expected", "nbd", "naive")
 
@@ -75,13 +75,7 @@ def by_frequency(answer: Answer, currency: str) -> Chart | None:
 
 
 def _tracking_title(answer: Tracking) -> str:
-    at_end = answer.curve.iloc[-1]
-    name = "expected" if "expected" in answer.table else "naive"
-    off = at_end[name] / at_end["actual"] - 1
-    label = answer.labels[name]
-    if abs(off) < 0.005:
-        return f"{label} ended where the purchases did"
-    return f"{label} ended {formats.share(abs(off))} {'above' if off > 0 else 'below'} the purchases made"
+    return f"{in_purchases(answer.foreseen)} purchases expected in the months held out, {in_purchases(answer.followed)} made"
 
 
 def _frequency_title(answer: Answer) -> str:

@@ -26,4 +26,4 @@ def test_cells_stand_in_one_order_on_both_axes_and_the_title_is_the_finding():
 def test_without_clients_there_is_no_figure():
     answer = steady_migration()
 
-    assert charts.migration(replace(answer, table=answer.table.head(0)), "EUR") is None
+    assert charts.migration(replace(answer, moves=answer.moves.head(0)), "EUR") is None

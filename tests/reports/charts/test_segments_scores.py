@@ -64,3 +64,11 @@ def test_the_figures_of_one_client_draw(tmp_path: Path):
 
     _drawn(charts.scores(scored, "EUR"))
     _drawn(charts.abc_xyz(classed, "EUR"))
+
+
+def test_steadiness_that_can_not_be_judged_is_not_called_even(tmp_path: Path):
+    told = pd.DataFrame({"client_id": ["a"], "closed_on": [dt.date(2025, 10, 20)], "amount": [10.0]})
+    classed = abc_xyz(*plain_data(tmp_path, {"deals": told}))
+    assert isinstance(classed, AbcXyz)
+
+    assert "can't be judged" in charts.abc_xyz(classed, "EUR").title
