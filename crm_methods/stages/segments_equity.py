@@ -69,7 +69,7 @@ def customer_equity(
         ),
         labels={
             equity: title,
-            contracts: "Of it by contracts",
+            contracts: "Of it by contracts, after cost to serve",
             f"{equity}_low": "95% from",
             f"{equity}_high": "to",
             "clients": "Clients that ever bought" if base.contracts is None else "Clients that ever bought or had a contract",
