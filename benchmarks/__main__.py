@@ -2,8 +2,9 @@
 
     python -m benchmarks --transactions 10000000 --clients 1000000
 
-Every piece of work is done in a process of its own with two threads, so that its peak memory can be told. Absolute times
-depend on the machine; the ratios are what to read, and the bars they are held to are printed with them.
+Every piece of work is done twice, each time in a process of its own with two threads, so that its peak memory can be told;
+the faster run counts. Absolute times depend on the machine; the ratios are what to read, and the bars they are held to are
+printed with them.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ ROWS = (
     ("kit, fit", "fit_ours day"),
     ("lifetimes, a row per client", "fit_lifetimes day"),
     ("Value of the next 12 months", None),
-    ("kit, to Parquet", "score_ours"),
+    ("kit, a row per client into memory", "score_ours"),
+    ("kit, to Parquet", "score_ours parquet"),
     ("lifetimes, from and to memory", "score_lifetimes"),
 )
 ORDER = (
     "scan", "summary_ours", "summary_by_hand", "summary_lifetimes", "summary_ours week", "compress week", "compress day",
-    "fit_ours week", "fit_lifetimes week", "fit_ours day", "fit_lifetimes day", "score_ours", "score_lifetimes",
+    "fit_ours week", "fit_lifetimes week", "fit_ours day", "fit_lifetimes day",
+    "score_ours", "score_ours parquet", "score_lifetimes",
 )  # fmt: skip
 
 
@@ -61,13 +64,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crm_bench_") as made:
         folder = Path(made)
         rows = alone("make", folder, given.transactions, given.clients, given.seed)["rows"]
-        print(f"{rows:,} purchases of {given.clients:,} clients, seed {given.seed}; two threads, each work in its own process\n")
-        done = {work: alone(work.split()[0], folder, *work.split()[1:]) for work in ORDER}
+        print(f"{rows:,} purchases of {given.clients:,} clients, seed {given.seed}; two threads, the faster of two runs\n")
+        done = {work: _faster_of_two(work, folder) for work in ORDER}
     _print_table(done)
     if importlib.util.find_spec("pymc_marketing") is None:
         print("\npymc-marketing: not installed, so not measured")
     _print_agreement(done)
     _print_bars(done)
+
+
+def _faster_of_two(work: str, folder: Path) -> dict[str, Any]:
+    """A piece of work done twice: what the faster run tells, with the higher peak of memory of the two."""
+    runs = [alone(work.split()[0], folder, *work.split()[1:]) for _ in range(2)]
+    faster = min(runs, key=lambda told: told["seconds"])
+    return {**faster, "megabytes": max(told["megabytes"] for told in runs)}
 
 
 def _print_table(done: Mapping[str, Mapping[str, Any]]) -> None:

@@ -133,9 +133,11 @@ def fit_lifetimes(folder: Path, told: dict[str, Any], unit: str) -> None:
     told["parameters"] = {name: float(value) for name, value in fitter.params_.items()}
 
 
-def score_ours(folder: Path, told: dict[str, Any]) -> None:
+def score_ours(folder: Path, told: dict[str, Any], to_parquet: str = "") -> None:
+    import narwhals as nw
     import pandas as pd
 
+    from crm_methods.engine import collect
     from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, fit_purchases
     from crm_methods.models.lifetime_value import client_values, score_triples
 
@@ -150,8 +152,11 @@ def score_ours(folder: Path, told: dict[str, Any]) -> None:
     with timed(told):
         scores = engine.frame(score_triples(fit, triples, HORIZON_MONTHS, YEARLY_RATE))
         values = client_values(engine.scan(folder / "summary_day.parquet"), scores, spend, money="revenue")
-        told["rows"] = engine.write(values, folder / "values.parquet", ["client_id"])
-    told["total"] = float(pd.read_parquet(folder / "values.parquet", columns=["expected_purchases"]).sum().iloc[0])
+        if to_parquet:
+            told["rows"] = engine.write(values, folder / "values.parquet", ["client_id"])
+        else:
+            told["rows"] = len(collect(values, ["client_id", "p_alive", "expected_purchases", "clv_revenue"]))
+    told["total"] = float(collect(values.select(nw.col("expected_purchases").sum())).iloc[0, 0])
 
 
 def score_lifetimes(folder: Path, told: dict[str, Any]) -> None:

@@ -22,6 +22,27 @@ from crm_methods.company.intake import Canonical, bring_in
 from crm_methods.company.settings import Company, load_company
 from crm_methods.engine import EngineSettings, open_engine
 
+WORKERS_OF_THEIR_OWN = {"tests/whole/": "whole", "tests/company/test_databases.py": "postgres"}
+"""Tests that share costly fixtures, by where they stand; so do all tests on Spark."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker for all tests that share a run, a database or Spark; the others go wherever there is room.
+
+    Marks of xdist_group do not reach the scheduler of pytest-xdist 3.8 under pytest 9: it reads them off ids that pytest keeps.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if "[spark" in nodeid or nodeid.endswith("on_spark"):
+                return "spark"
+            return next((group for start, group in WORKERS_OF_THEIR_OWN.items() if nodeid.startswith(start)), nodeid)
+
+    return ByFixture(config, log) if config.getoption("dist") in {"loadgroup", "loadscope"} else None
+
+
 MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
 

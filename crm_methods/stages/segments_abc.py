@@ -156,7 +156,8 @@ def _xyz() -> nw.Expr:
 
 
 def _cells(classed: nw.LazyFrame[Any]) -> pd.DataFrame:
-    found = collect(classed.group_by("abc", "xyz").agg(nw.len().alias("clients"), nw.col("revenue").sum()))
+    counted = classed.group_by("abc", "xyz").agg(nw.len().alias("clients"), nw.col("revenue").sum())
+    found = collect(counted.with_columns(nw.col("revenue").round(4)))
     places = {name: place for place, name in enumerate((*ABC, *XYZ[:-1]))}
     ordered = found.sort_values(["abc", "xyz"], key=lambda names: names.map(places), ignore_index=True)
     # Returns beyond purchases take nothing from the shares of the others.

@@ -17,6 +17,9 @@ from crm_methods.engine import as_float, collect
 from crm_methods.models.lifetime_value import CLV_COLUMN
 from crm_methods.models.purchase_history import Money
 
+UNITS = 10_000
+"""Money is known to four decimals."""
+
 _SHOWN_FROM = 0.0005
 
 
@@ -77,12 +80,16 @@ def returns_of(data: Canonical, deals: nw.LazyFrame[Any] | None, money: Money) -
 
 
 def net_purchases(data: Canonical, deals: nw.LazyFrame[Any] | None, money: Money, returns: Returns | None) -> nw.LazyFrame[Any]:
-    """Won deals that are no returns, with what they brought, net: a client's returns lower all its purchases alike."""
+    """Won deals that are no returns, with what they brought, net: a client's returns lower all its purchases alike.
+
+    Money is counted in whole ten-thousandths (``UNITS`` of them are one): sums of whole numbers are the same in every run.
+    """
     sold = _won(data, deals, money).filter(nw.col("amount") >= 0).select("client_id", "closed_on", money)
-    if returns is None:
-        return sold
-    net = nw.col(money) * nw.col("kept").fill_null(1.0)
-    return sold.join(returns.kept, on="client_id", how="left").with_columns(net.alias(money)).drop("kept")
+    net = nw.col(money)
+    if returns is not None:
+        sold = sold.join(returns.kept, on="client_id", how="left")
+        net = net * nw.col("kept").fill_null(1.0)
+    return sold.select("client_id", "closed_on", (net * UNITS).round(0).cast(nw.Int64).alias(money))
 
 
 def without_returned(values: nw.LazyFrame[Any], returns: Returns | None, money: Money) -> nw.LazyFrame[Any]:

@@ -19,7 +19,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
-from crm_methods.engine import collect
+from crm_methods.engine import as_float, collect
 from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.buying_rhythm import Rhythm, find_rhythm, is_own_population, mark_regular
 from crm_methods.models.lifetime_value import (
@@ -34,7 +34,7 @@ from crm_methods.models.lifetime_value import (
 from crm_methods.models.purchase_history import Money, calibration_holdout, gap_summary, purchase_summary
 from crm_methods.models.purchase_ladder import BuyingDays, Population, RegularBuyers, in_words
 from crm_methods.stages.segments import evenly_spread, monthly_cost
-from crm_methods.stages.segments_returns import net_purchases, returned_sentence, returns_of, without_returned
+from crm_methods.stages.segments_returns import UNITS, net_purchases, returned_sentence, returns_of, without_returned
 
 MAX_SPENDERS = 100_000
 INDEPENDENT_BELOW = 0.2
@@ -97,13 +97,13 @@ def lifetime_value(
     returns = returns_of(data, deals, money)
     purchases = net_purchases(data, deals, money, returns)
     per_client = {"grain": "one row per client that ever bought", "key": ["client_id"]}
-    history = keep("purchase_history", purchase_summary(purchases, settings.as_of, money=money), totals=[money], **per_client)
+    summary = _settled(purchase_summary(purchases, settings.as_of, money=money), money, f"mean_{money}")
+    history = keep("purchase_history", summary, totals=[money], **per_client)
     if not len(collect(history.select("client_id").head(1))):
         return _nothing_bought(data, deals)
     end = calibration_end(settings.as_of, chosen.holdout_months)
-    calibration = keep(
-        "purchase_history_calibration", calibration_holdout(purchases, end, settings.as_of, money=money), **per_client
-    )
+    known = _settled(calibration_holdout(purchases, end, settings.as_of, money=money), f"{money}_holdout", f"mean_{money}")
+    calibration = keep("purchase_history_calibration", known, **per_client)
     rhythm, gaps = _rhythm(data, keep, "purchase_gaps", gap_summary(purchases, settings.as_of, money=money))
     regular = before = None
     if is_own_population(rhythm):
@@ -247,7 +247,13 @@ def expected_revenue(
     )
     joined = value.values.select("client_id", "x", "expected_purchases").join(revenue, on="client_id", how="left")
     # A purchase is a day on which the client bought, however many deals it made.
-    return joined.select("client_id", expected_revenue=nw.col("expected_purchases") * nw.col("revenue") / (nw.col("x") + 1))
+    per_purchase = as_float("revenue") / UNITS / (nw.col("x") + 1)
+    return joined.select("client_id", expected_revenue=nw.col("expected_purchases") * per_purchase)
+
+
+def _settled(summary: nw.LazyFrame[Any], *columns: str) -> nw.LazyFrame[Any]:
+    """Money as money again: it is added up in whole ten-thousandths (``segments_returns.net_purchases``)."""
+    return summary.with_columns(*(as_float(name) / UNITS for name in columns))
 
 
 def money_of(data: Canonical) -> Money:

@@ -91,8 +91,8 @@ def test_each_client_has_its_weightiest_reason_and_the_most_money_comes_first(ma
     ]  # fmt: skip
     assert found["call_rank"].tolist()[:7] == list(range(1, 8))
     assert found["call_rank"].iloc[7:].isna().all()
-    # Half of 12 months at 200; ten more purchases at 95 %; 900 in three years at 40 %, so 2,250 if it were sure, at 60 %; a year's
-    # margin of eight; seven fewer at 80 %.
+    # Half of 12 months at 200; ten more purchases at 95 %; 900 in three years at 40 %, so 2,250 if it were sure, at 60 %;
+    # a year's margin of eight; seven fewer at 80 %.
     stakes = [1200.0, 475.0, 450.0, 400.0, 280.0, 70.0, 5 / 0.95, 0.0, 0.0, 0.0]
     assert found["at_stake"].tolist() == pytest.approx(stakes, abs=1e-3)
     reasons = found.set_index("client_id")["call_reason"].to_dict()
