@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 AS_OF = dt.date(2025, 12, 31)
-DAYS = 730
+DAYS = 1_460
 _LIFE_DAYS = 500
 _SHAPE = 0.6
 

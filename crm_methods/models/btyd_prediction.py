@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from crm_methods.models import erlang_btyd, recency_chain
@@ -75,10 +75,37 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
         rate = (fit.parameters["r"] + repeats) / (fit.parameters["alpha"] * days + age)
         return Forecast(rate[:, None] * ahead, np.ones((len(repeats), len(ahead))))
     now = probability_alive(fit, repeats, last, age)[:, None]
-    # t_x only enters the chance of being alive today: the rest is computed once per (x, T).
-    pairs, where = np.unique(repeats + 1j * age, return_inverse=True)
-    purchases, alive = _given_alive(fit, np.real(pairs), np.imag(pairs) / days, ahead / days)
+    purchases, alive, where = _once_per_pair(fit, repeats, age, ahead)
     return Forecast(now * purchases[where], now * alive[where])
+
+
+def discounted(
+    fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizons_days: ArrayLike, factors: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Purchases to come and periods alive, each period's counting by its own factor.
+
+    Parameters
+    ----------
+    fit, x, t_x, T, horizons_days
+        As in ``forecast``; period j lies between the horizons j − 1 and j.
+    factors
+        What a purchase of each period counts, and a client alive at its end.
+
+    Returns
+    -------
+    tuple
+        Of each client the purchases until the last horizon, uncounted; the counted ones; and the counted periods alive.
+        The naive forecast lets nobody leave, so all periods count.
+    """
+    if fit.family not in {"bg_nbd", "mbg_nbd"}:
+        ahead = forecast(fit, x, t_x, T, horizons_days)
+        counted = np.diff(ahead.purchases, axis=1, prepend=0.0) @ factors
+        return ahead.purchases[:, -1], counted, np.nan_to_num(ahead.alive, nan=1.0) @ factors
+    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    now = probability_alive(fit, repeats, last, age)
+    purchases, alive, where = _once_per_pair(fit, repeats, age, np.asarray(horizons_days, dtype=np.float64))
+    counted = np.diff(purchases, axis=1, prepend=0.0) @ factors
+    return now * purchases[:, -1][where], now * counted[where], now * (alive @ factors)[where]
 
 
 def expected_purchases(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon_days: float) -> Floats:
@@ -158,6 +185,17 @@ def probability_of_no_purchase(fit: PurchaseFit, horizon_days: float) -> float:
         return quiet
     leaves_at_once = fit.parameters["a"] / (fit.parameters["a"] + fit.parameters["b"])
     return leaves_at_once + (1 - leaves_at_once) * quiet
+
+
+def _once_per_pair(fit: PurchaseFit, x: Floats, age: Floats, ahead: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """``_given_alive`` of every distinct (x, T), since t_x only enters the chance of being alive today; and whose is which."""
+    days = DAYS_PER_UNIT[fit.time_unit]
+    repeats, x_place = np.unique(x, return_inverse=True)
+    ages, age_place = np.unique(age, return_inverse=True)
+    # Sorting one whole number a row is several times faster than sorting pairs.
+    pairs, where = np.unique(x_place * len(ages) + age_place, return_inverse=True)
+    purchases, alive = _given_alive(fit, repeats[pairs // len(ages)], ages[pairs % len(ages)] / days, ahead / days)
+    return purchases, alive, where
 
 
 def _given_alive(fit: PurchaseFit, x: Floats, age: Floats, ahead: Floats) -> tuple[Floats, Floats]:

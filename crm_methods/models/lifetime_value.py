@@ -24,7 +24,7 @@ from crm_methods.engine import collect
 from crm_methods.models.btyd_fit import DAYS_PER_MONTH as DAYS_PER_MONTH
 from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, TimeUnit, fit_gamma_gamma
 from crm_methods.models.btyd_likelihood import Floats
-from crm_methods.models.btyd_prediction import forecast, probability_alive
+from crm_methods.models.btyd_prediction import discounted, probability_alive
 from crm_methods.models.btyd_search import Estimation
 from crm_methods.models.btyd_validation import models_table
 from crm_methods.models.purchase_history import TRIPLE, Money, unique_spends
@@ -189,17 +189,15 @@ def score_triples(
         a month at whose end the client is alive.
     """
     months = np.arange(1, horizon_months + 1)
+    factors = (1 + monthly_discount_rate(annual_discount_rate)) ** -months.astype(np.float64)
     # Many BLAS threads only wait for each other on the quadrature's small matrices.
     with threadpool_limits(limits=1, user_api="blas"):
-        ahead = forecast(fit, triples["x"], triples["t_x"], triples["T"], months * DAYS_PER_MONTH)
-    factors = (1 + monthly_discount_rate(annual_discount_rate)) ** -months.astype(np.float64)
-    # The naive forecast lets nobody leave, so it pays the cost to serve of every month.
-    alive = np.nan_to_num(ahead.alive, nan=1.0)
+        bought, counted, alive = discounted(fit, triples["x"], triples["t_x"], triples["T"], months * DAYS_PER_MONTH, factors)
     return triples[list(TRIPLE)].assign(
         p_alive=probability_alive(fit, triples["x"], triples["t_x"], triples["T"]),
-        expected_purchases=ahead.purchases[:, -1],
-        discounted_purchases=np.diff(ahead.purchases, axis=1, prepend=0.0) @ factors,
-        discounted_months_alive=alive @ factors,
+        expected_purchases=bought,
+        discounted_purchases=counted,
+        discounted_months_alive=alive,
     )
 
 
