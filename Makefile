@@ -45,6 +45,7 @@ bench: $(STAMP) ## time the kit beside its peers, in one run
 lock: ## resolve the locks and environment.yml anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra test -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra test --extra spark --extra postgresql --extra oracles -c requirements.lock -o requirements-ci.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra bayes -c requirements-ci.lock -o requirements-bayes.lock pyproject.toml
 	$(BIN)/python tools/environment.py --write
 
 sample: $(STAMP) ## write the sample company anew from its seed

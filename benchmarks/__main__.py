@@ -35,6 +35,7 @@ ROWS = (
     ("DuckDB SQL by hand, to Parquet", "summary_by_hand"),
     ("DuckDB, bare scan", "scan"),
     ("lifetimes, from and to memory", "summary_lifetimes"),
+    ("pymc-marketing, from and to memory", "summary_pymc_marketing"),
     ("Fit of BG/NBD by weeks", None),
     ("kit, counting distinct histories", "compress week"),
     ("kit, fit", "fit_ours week"),
@@ -49,10 +50,12 @@ ROWS = (
     ("lifetimes, from and to memory", "score_lifetimes"),
 )
 ORDER = (
-    "scan", "summary_ours", "summary_by_hand", "summary_lifetimes", "summary_ours week", "compress week", "compress day",
-    "fit_ours week", "fit_lifetimes week", "fit_ours day", "fit_lifetimes day",
+    "scan", "summary_ours", "summary_by_hand", "summary_lifetimes", "summary_pymc_marketing", "summary_ours week",
+    "compress week", "compress day", "fit_ours week", "fit_lifetimes week", "fit_ours day", "fit_lifetimes day",
     "score_ours", "score_ours parquet", "score_lifetimes",
 )  # fmt: skip
+OPTIONAL = {"summary_pymc_marketing": "pymc_marketing"}
+"""Work of peers that may be missing, with the name by which they are imported."""
 
 
 def main() -> None:
@@ -66,10 +69,9 @@ def main() -> None:
         folder = Path(made)
         rows = alone("make", folder, given.transactions, given.clients, given.seed)["rows"]
         print(f"{rows:,} purchases of {given.clients:,} clients, seed {given.seed}; two threads, the faster of two runs\n")
-        done = {work: _faster_of_two(work, folder) for work in ORDER}
+        missing = {work for work, package in OPTIONAL.items() if importlib.util.find_spec(package) is None}
+        done = {work: _faster_of_two(work, folder) for work in ORDER if work not in missing}
     _print_table(done)
-    if importlib.util.find_spec("pymc_marketing") is None:
-        print("\npymc-marketing: not installed, so not measured")
     _print_agreement(done)
     _print_bars(done)
 
@@ -87,6 +89,9 @@ def _print_table(done: Mapping[str, Mapping[str, Any]]) -> None:
         if work is None:
             print(name)
             continue
+        if work not in done:
+            print(f"{'  ' + name:<46}{'not measured: it is not installed':>20}")
+            continue
         told = done[work]
         counted = f"  {told['rows']:,} distinct" if work.startswith("compress") else ""
         print(f"{'  ' + name:<46}{told['seconds']:>10.2f}{told['megabytes']:>10,.0f}{counted}")
@@ -95,7 +100,8 @@ def _print_table(done: Mapping[str, Mapping[str, Any]]) -> None:
 def _print_agreement(done: Mapping[str, Mapping[str, Any]]) -> None:
     """That the peers did the same work, since a ratio of different results says nothing."""
     print(f"\nsummaries: {done['summary_by_hand']['rows_apart']:,} rows differ from SQL by hand, ", end="")
-    print(f"{done['summary_lifetimes']['rows_apart']:,} from lifetimes")
+    print(f"{done['summary_lifetimes']['rows_apart']:,} from lifetimes", end="")
+    print(f", {done[third]['rows_apart']:,} from pymc-marketing" if (third := "summary_pymc_marketing") in done else "")
     for unit in ("week", "day"):
         ours, theirs = (done[f"fit_{who} {unit}"]["parameters"] for who in ("ours", "lifetimes"))
         said = ", ".join(f"{name} {ours[name]:.4f} / {theirs[name]:.4f}" for name in ours)

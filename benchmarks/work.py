@@ -95,10 +95,18 @@ def summary_lifetimes(folder: Path, told: dict[str, Any]) -> None:
         summary = summary_data_from_transaction_data(
             purchases, "client_id", "closed_on", "revenue", observation_period_end=pd.Timestamp(AS_OF)
         )
-    told["rows"] = len(summary)
-    ours = pd.read_parquet(folder / "summary_day.parquet").set_index("client_id")
-    same = summary[["frequency", "recency", "T"]].to_numpy() == ours.loc[summary.index, ["x", "t_x", "T"]].to_numpy()
-    told["rows_apart"] = int((~same.all(axis=1)).sum())
+    told["rows"], told["rows_apart"] = len(summary), _rows_apart(summary, folder)
+
+
+def summary_pymc_marketing(folder: Path, told: dict[str, Any]) -> None:
+    import pandas as pd
+    from pymc_marketing.clv.utils import rfm_summary
+
+    purchases = pd.read_parquet(folder / "purchases.parquet")
+    purchases["closed_on"] = pd.to_datetime(purchases["closed_on"])
+    with timed(told):
+        summary = rfm_summary(purchases, "client_id", "closed_on", "revenue", observation_period_end=pd.Timestamp(AS_OF))
+    told["rows"], told["rows_apart"] = len(summary), _rows_apart(summary.set_index("customer_id"), folder)
 
 
 def compress(folder: Path, told: dict[str, Any], merge: str) -> None:
@@ -186,6 +194,15 @@ def make(folder: Path, told: dict[str, Any], transactions: str, clients: str, se
         told["rows"] = write_purchases(folder / "purchases.parquet", int(transactions), int(clients), int(seed))
 
 
+def _rows_apart(summary: Any, folder: Path) -> int:
+    """Clients whose history a peer tells otherwise than we do."""
+    import pandas as pd
+
+    ours = pd.read_parquet(folder / "summary_day.parquet").set_index("client_id")
+    same = summary[["frequency", "recency", "T"]].to_numpy() == ours.loc[summary.index, ["x", "t_x", "T"]].to_numpy()
+    return int((~same.all(axis=1)).sum())
+
+
 def _raw_rows(folder: Path, unit: str) -> Any:
     import numpy as np
     import pandas as pd
@@ -197,8 +214,8 @@ def _raw_rows(folder: Path, unit: str) -> Any:
 TASKS: dict[str, Callable[..., None]] = {
     task.__name__: task
     for task in (
-        make, scan, summary_ours, summary_by_hand, summary_lifetimes, compress, fit_ours, fit_lifetimes, score_ours,
-        score_lifetimes,
+        make, scan, summary_ours, summary_by_hand, summary_lifetimes, summary_pymc_marketing, compress, fit_ours, fit_lifetimes,
+        score_ours, score_lifetimes,
     )
 }  # fmt: skip
 

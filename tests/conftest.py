@@ -20,7 +20,7 @@ import yaml
 
 from crm_methods.company.intake import Canonical, bring_in
 from crm_methods.company.settings import Company, load_company
-from crm_methods.engine import EngineSettings, open_engine
+from crm_methods.engine import Engine, EngineSettings, open_engine
 
 WORKERS_OF_THEIR_OWN = {"tests/whole/": "whole", "tests/company/test_databases.py": "postgres"}
 """Tests that share costly fixtures, by where they stand; so do all tests on Spark."""
@@ -100,25 +100,27 @@ class MadeCompany:
 MakeCompany = Callable[..., MadeCompany]
 
 
+def company_in(folder: Path, engine: Engine, tables: dict[str, pd.DataFrame], **settings: Any) -> MadeCompany:
+    """A company made of frames, which become CSV files and come in as any company's would."""
+    for name, rows in tables.items():
+        rows.to_csv(folder / f"{name}.csv", index=False)
+    told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings}
+    told["tables"] = {name: {"file": f"{name}.csv"} for name in tables}
+    (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    company = load_company(folder)
+    return MadeCompany(folder, company, bring_in(company, folder, engine, folder / "canonical"))
+
+
 @pytest.fixture
 def make_company(tmp_path: Path) -> Iterator[MakeCompany]:
-    """A function tables → company: ``make_company({"deals": frame}, as_of="2025-12-31", segments={…})``.
-
-    Frames become CSV files and come in as any company's would.
-    """
+    """A function tables → company: ``make_company({"deals": frame}, as_of="2025-12-31", segments={…})``."""
     engine = open_engine(EngineSettings(memory_limit="1GB", threads=1), tmp_path / "spill")
     numbers = itertools.count()
 
     def make(tables: dict[str, pd.DataFrame], **settings: Any) -> MadeCompany:
         folder = tmp_path / f"company_{next(numbers)}"
         folder.mkdir()
-        for name, rows in tables.items():
-            rows.to_csv(folder / f"{name}.csv", index=False)
-        told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings}
-        told["tables"] = {name: {"file": f"{name}.csv"} for name in tables}
-        (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
-        company = load_company(folder)
-        return MadeCompany(folder, company, bring_in(company, folder, engine, folder / "canonical"))
+        return company_in(folder, engine, tables, **settings)
 
     yield make
     engine.close()

@@ -115,7 +115,7 @@ def cast_table(
         sql.execute(f"UPDATE cast_{table.name} SET record = rowid + {raw.first}")
 
 
-def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mapping[str, Cell], company: Company) -> dict[str, float]:
+def sort_out(sql: duckdb.DuckDBPyConnection, table: Table, cells: Mapping[str, Cell]) -> dict[str, float]:
     """Decide what becomes of each cast record, as the view ``fate_<table>`` tells.
 
     Of several records with one key the first sound one counts; an exact repetition is a duplicate, another content is

@@ -151,22 +151,6 @@ def read_sqlite(path: Path, source: Source, into: Path) -> None:
         raise IntakeError(f"{path.name}: found a SQLite file that can't be read ({first_line(error)}).{locked}") from None
 
 
-def sqlite_tables(path: Path) -> list[str]:
-    """The tables and views of a SQLite file, by name.
-
-    Raises
-    ------
-    IntakeError
-        The file is no database, or is locked.
-    """
-    try:
-        with closing(_open_sqlite(path)) as connection:
-            found = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name").fetchall()
-    except sqlite3.Error as error:
-        raise IntakeError(f"{path.name}: found a SQLite file that can't be read ({first_line(error)}).") from None
-    return [str(name) for (name,) in found if not str(name).startswith("sqlite_")]
-
-
 def _open_sqlite(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
 

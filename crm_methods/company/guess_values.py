@@ -42,7 +42,6 @@ class Moments:
 
     format: str
     other: str | None = None
-    has_time: bool = False
     last: dt.date | None = None
 
 
@@ -119,7 +118,7 @@ def guess_moments(cells: Sequence[str]) -> Moments | None:
     other = next((f for f, count in others if count == most and _is_swap(f, best)), None)
     tail = tails.most_common(1)[0][0]
     dates = [d for cell in filled if (d := read_date(cell, best)) is not None]
-    return Moments(best + (tail if _needs_tail(best, tail) else ""), other, bool(tail), max(dates, default=None))
+    return Moments(best + (tail if _needs_tail(best, tail) else ""), other, max(dates, default=None))
 
 
 def _needs_tail(date_format: str, tail: str) -> bool:
@@ -143,7 +142,6 @@ def read_date(cell: str, date_format: str) -> dt.date | None:
     return day if _EARLIEST <= day.year <= _LATEST else None
 
 
-_ORDERS = {"Ymd": (0, 1, 2), "dmY": (2, 1, 0), "mdY": (2, 0, 1)}
 _PREFERENCE = {
     name: rank for rank, name in enumerate(["%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y"])
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+import narwhals as nw
 import pandas as pd
 
 from crm_methods import formats
@@ -30,6 +31,17 @@ def months_before(day: dt.date, months: int) -> dt.date:
     moment = pd.Timestamp(day)
     earlier = moment - (pd.offsets.MonthEnd(months) if moment.is_month_end else pd.DateOffset(months=months))
     return dt.date(earlier.year, earlier.month, earlier.day)
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """The moment at which a day begins: all engines compare it with dates and with timestamps."""
+    return dt.datetime.combine(day, dt.time())
+
+
+def within(column: str, period: Period) -> nw.Expr:
+    """Whether a date or timestamp lies in the period."""
+    after = midnight(period.end + dt.timedelta(days=1))
+    return (nw.col(column) >= nw.lit(midnight(period.start))) & (nw.col(column) < nw.lit(after))
 
 
 def current_period(settings: Company) -> Period:

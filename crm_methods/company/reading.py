@@ -209,7 +209,7 @@ def _cast(
         canonical_sql.convert_currencies(sql, company, table, cells["currency"].shown)
     if table.name == "deals":
         _note_returns(sql, canonical_sql.sign_returns(sql))
-    counts = canonical_sql.sort_out(sql, table, cells, company)
+    counts = canonical_sql.sort_out(sql, table, cells)
     for fate in ("source_rows", "rejected_rows"):
         counts[fate] += len(raw.broken)
     _stop_at_too_many(sql, table, raw, company, file, faults)

@@ -190,7 +190,7 @@ class LifetimeValue(Settings):
     horizon_months: Months = 36
     annual_discount_rate: Annotated[float, Field(ge=0, le=1)] = 0.10
     holdout_months: Annotated[int, Field(ge=1, le=60)] = 6
-    estimation: Literal["map", "ml"] = "map"
+    estimation: Literal["map", "ml", "bayes"] = "map"
     bootstraps: Annotated[int, Field(ge=20, le=5_000)] = 200
     key_accounts: Annotated[int, Field(ge=0, le=50)] = 5
     contract_term_months: Months | None = None

@@ -1,4 +1,4 @@
-"""Fitting the lifetime-value models: maximum a posteriori, or maximum likelihood.
+"""Fitting the lifetime-value models: maximum a posteriori, maximum likelihood, or the whole posterior.
 
 Small B2B bases often do not determine all parameters. So the default estimate adds weak
 priors to the likelihood (``PRIORS``), every fit ends in a result or in a reason, and a
@@ -10,17 +10,18 @@ anything but the unit of alpha and v.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS, Floats, Histories, PurchaseLikelihood, Spends, gamma_gamma
+from crm_methods.models.btyd_posterior import Posterior, drawn_or_why_not
 from crm_methods.models.btyd_search import MAX_SD as MAX_SD
 from crm_methods.models.btyd_search import PRIORS as PRIORS
 from crm_methods.models.btyd_search import Estimation as Estimation
-from crm_methods.models.btyd_search import newton_steps, optimise
+from crm_methods.models.btyd_search import Inference, Optimum, newton_steps, optimise, search_of
 
 TimeUnit = Literal["day", "week"]
 PurchaseFamily = Literal["naive", "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "mbg_cnbd_k", "recency_chain"]
@@ -56,19 +57,25 @@ class PurchaseFit:
         By name; alpha (and Pareto's beta) in ``time_unit``.
     log_likelihood
         Without priors, times in ``time_unit``; None for ``naive``.
-    time_unit, estimation
+    time_unit
         As asked for.
+    estimation
+        The one that was used.
     clients, repeat_buyers
         How many histories it rests on.
     converged
-        Whether the optimiser says so.
+        Whether the optimiser says so; of a posterior, that its draws have settled.
     at_bound
         Parameters that ran into their bound: the data do not determine them.
     covariance
-        Of the logarithms of the parameters but k (inverse Hessian, capped at ``MAX_SD``); None
+        Of the logarithms of the parameters but k (inverse Hessian, capped at ``MAX_SD``, or that of the draws); None
         where not known.
     min_x
         Repeat purchases that all its clients have because they were chosen for them (``mbg_cnbd_k``).
+    posterior
+        Draws of the logarithms, alpha in ``time_unit``, where ``estimation`` is ``bayes``.
+    reason
+        Why ``estimation`` is not the one that was asked for; empty where it is.
     """
 
     family: PurchaseFamily
@@ -77,11 +84,13 @@ class PurchaseFit:
     time_unit: TimeUnit
     clients: int
     repeat_buyers: int
-    estimation: Estimation = "map"
+    estimation: Inference = "map"
     converged: bool = True
     at_bound: tuple[str, ...] = ()
     covariance: Floats | None = None
     min_x: int = 0
+    posterior: Posterior | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -90,7 +99,9 @@ class SpendFit:
 
     The expectation is ``(weight · level + x · mean) / (weight + x)``: the level of all
     counts like ``weight`` further purchases. Gamma-Gamma gives level = p·v/(q − 1) and
-    weight = (q − 1)/p; ``mean`` stands for the fallback with weight 1.
+    weight = (q − 1)/p; ``mean`` stands for the fallback with weight 1. Where frequent buyers
+    bring more or less at a time than rare ones, ``relative`` says by how much: the level of
+    clients with 0, 1, 2, … repeat purchases (the last: so many or more) in units of ``level``.
     """
 
     family: Literal["gamma_gamma", "mean"]
@@ -103,6 +114,7 @@ class SpendFit:
     converged: bool = True
     at_bound: tuple[str, ...] = ()
     covariance: Floats | None = None
+    relative: tuple[float, ...] = ()
 
 
 def prior_statement(family: str) -> str:
@@ -137,7 +149,8 @@ def fit_purchases(
     family: Literal["bg_nbd", "mbg_nbd", "nbd"],
     triples: pd.DataFrame,
     time_unit: TimeUnit = "day",
-    estimation: Estimation = "map",
+    estimation: Inference = "map",
+    seed: int = 0,
 ) -> PurchaseFit | NoFit:
     """Fit a model of purchases and attrition to counted histories.
 
@@ -150,13 +163,23 @@ def fit_purchases(
     time_unit
         Unit of the parameters; nothing else depends on it.
     estimation
-        ``map`` with ``PRIORS``, or ``ml`` without.
+        ``map`` with ``PRIORS``, ``ml`` without, or ``bayes``: draws from the posterior under ``PRIORS``. Parameters are
+        then the posterior means of the logarithms: unlike the mode they lie in the middle of the draws, so that values
+        agree with their intervals. NBD, very large bases and draws that do not settle are fitted by ``map``, and
+        ``reason`` says so.
+    seed
+        Of the draws.
 
     Returns
     -------
     PurchaseFit or NoFit
         The latter where the histories hold nothing to fit: no client, no time, or nobody
         who bought twice.
+
+    Raises
+    ------
+    CrmError
+        ``bayes`` is asked for and its extra is not installed.
     """
     reason = nothing_to_fit(triples)
     if reason:
@@ -166,9 +189,14 @@ def fit_purchases(
     purchases = float(data.n @ data.x)
     gap = float(data.n @ data.T) / purchases
     scaled = Histories(data.x, data.t_x / gap, data.T / gap, data.n)
-    near = _near(likelihood, names, scaled, estimation)
-    optimum = optimise(lambda theta: likelihood(theta, scaled), names, float(data.n.sum()), estimation, near)
+    search = search_of(estimation)
+    near = _near(likelihood, names, scaled, search)
+    optimum = optimise(lambda theta: likelihood(theta, scaled), names, float(data.n.sum()), search, near)
     gap_in_units = gap / DAYS_PER_UNIT[time_unit]
+    posterior, why_not = drawn_or_why_not(family, scaled, optimum, seed) if estimation == "bayes" else (None, "")
+    if posterior is not None:
+        optimum = _middle(posterior, likelihood, scaled, optimum)
+        posterior = posterior.in_units(gap_in_units)
     parameters = dict(zip(names, np.exp(optimum.log_theta).tolist()))
     return PurchaseFit(
         family=family,
@@ -178,10 +206,12 @@ def fit_purchases(
         time_unit=time_unit,
         clients=int(data.n.sum()),
         repeat_buyers=int(data.n[data.x > 0].sum()),
-        estimation=estimation,
+        estimation=search if posterior is None else "bayes",
         converged=optimum.converged,
         at_bound=optimum.at_bound,
         covariance=optimum.covariance,
+        posterior=posterior,
+        reason=why_not,
     )
 
 
@@ -199,7 +229,7 @@ def naive(triples: pd.DataFrame, time_unit: TimeUnit = "day") -> PurchaseFit:
 
 
 def fit_gamma_gamma(
-    spends: pd.DataFrame, mean_of_all: float, estimation: Estimation = "map", min_repeat_buyers: int = 10
+    spends: pd.DataFrame, mean_of_all: float, estimation: Inference = "map", min_repeat_buyers: int = 10
 ) -> SpendFit:
     """Fit Gamma-Gamma to repeat buyers' mean amounts, or fall back and say why.
 
@@ -211,7 +241,7 @@ def fit_gamma_gamma(
     mean_of_all
         Mean amount of a purchase of the whole base: the level of the fallback.
     estimation
-        ``map`` with ``PRIORS``, or ``ml`` without.
+        ``map`` with ``PRIORS``, or ``ml`` without; under ``bayes`` the mode is used, too.
     min_repeat_buyers
         Fewer than this, and the fallback is taken.
 
@@ -241,7 +271,7 @@ def fit_gamma_gamma(
     if np.ptp(np.log(means)) < 1e-6:
         return _spend_fallback(fallback, "all repeat buyers spend the same amount")
     scaled, names = Spends(x, means / scale, n), ("p", "q", "v")
-    optimum = optimise(lambda theta: gamma_gamma(theta, scaled), names, float(buyers), estimation)
+    optimum = optimise(lambda theta: gamma_gamma(theta, scaled), names, float(buyers), search_of(estimation))
     p, q, v = np.exp(optimum.log_theta).tolist()
     v = v * scale
     if "q" in optimum.at_bound and q < 2:
@@ -269,6 +299,16 @@ def _near(likelihood: PurchaseLikelihood, names: tuple[str, ...], data: Historie
     clients, all_clients = float(few.n.sum()), float(data.n.sum())
     optimum = optimise(lambda theta: likelihood(theta, few), names, clients, estimation)
     return newton_steps(lambda theta: likelihood(theta, data), names, all_clients, estimation, optimum, all_clients / clients)
+
+
+def _middle(posterior: Posterior, likelihood: PurchaseLikelihood, data: Histories, mode: Optimum) -> Optimum:
+    """The posterior's mean and covariance in the place of its mode and the curvature there."""
+    mean: Floats = posterior.log_draws.mean(axis=0)
+    covariance: Floats = np.cov(posterior.log_draws.T)
+    log_likelihood = likelihood(mean, data)[0]
+    return replace(
+        mode, log_theta=mean, log_likelihood=log_likelihood, converged=posterior.settled, at_bound=(), covariance=covariance
+    )
 
 
 def _spend_fallback(fallback: SpendFit, reason: str) -> SpendFit:

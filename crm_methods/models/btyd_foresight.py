@@ -24,7 +24,7 @@ from crm_methods.models.btyd_simulation import simulate
 from crm_methods.models.parameter_draws import BOOTSTRAPS
 from crm_methods.models.parameter_draws import draws as parameter_draws
 from crm_methods.models.purchase_history import TRIPLE
-from crm_methods.models.rates import wilson_interval
+from crm_methods.models.rates import ENDS_95, NORMAL_95, wilson_interval
 
 ALIVE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
 """Borders of the bins of P(alive)."""
@@ -33,8 +33,6 @@ FUTURES = 400
 MAX_CLIENTS = 5_000
 """More clients than these are represented by as many, evenly spread over the counted histories."""
 
-_COVERAGE = (0.025, 0.975)
-_Z = 1.959964
 _FEW_CLIENTS = 1_000
 _FEW_DRAWS = 100
 
@@ -117,7 +115,7 @@ def bins_of_alive(clients: pd.DataFrame) -> pd.DataFrame:
     joint, rows = float(norm.ppf(1 - 0.025 / max(1, len(parts)))), []
     for bin_, part in parts:
         bought, predicted = float((part["x_holdout"] > 0).sum()), float(part["p_any"].mean())
-        (low, high), (lowest, highest) = (wilson_interval(bought, len(part), critical) for critical in (_Z, joint))
+        (low, high), (lowest, highest) = (wilson_interval(bought, len(part), critical) for critical in (NORMAL_95, joint))
         rows.append(
             {
                 "p_alive_from_share": edges[int(bin_)],
@@ -162,8 +160,8 @@ def _foreseen(trials: Sequence[Trial], rng: np.random.Generator, futures: int, b
             weight = float(trial.counts["n"].sum()) / len(clients)
             variance += weight * float(bought.var(axis=0).sum()) + _variance_of_parameters(trial, fits[:_FEW_DRAWS])
     expected = sum(_expected_total(trial) for trial in trials)
-    half = _Z * math.sqrt(variance)
-    low, high = np.quantile(totals, _COVERAGE) if kept_share == 1 else (max(expected - half, 0.0), expected + half)
+    half = NORMAL_95 * math.sqrt(variance)
+    low, high = np.quantile(totals, ENDS_95) if kept_share == 1 else (max(expected - half, 0.0), expected + half)
     return Foresight(
         clients=pd.concat(parts, ignore_index=True),
         represented=every,
@@ -191,7 +189,7 @@ def _bought(fits: Sequence[PurchaseFit], clients: pd.DataFrame, horizon_days: fl
 
 
 def _ranges(trial: Trial, clients: pd.DataFrame, bought: Floats) -> pd.DataFrame:
-    low, high = np.quantile(bought, _COVERAGE, axis=0, method="inverted_cdf")
+    low, high = np.quantile(bought, ENDS_95, axis=0, method="inverted_cdf")
     return clients[[*TRIPLE, "x_holdout"]].assign(
         population=trial.population,
         p_alive=probability_alive(trial.fit, clients["x"], clients["t_x"], clients["T"]),

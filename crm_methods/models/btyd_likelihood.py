@@ -15,12 +15,17 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln
 
 Floats: TypeAlias = NDArray[np.float64]
 
 _ROWS_AT_ONCE = 8_192
+
+
+def as_columns(*values: ArrayLike) -> tuple[Floats, ...]:
+    """Each as an array of floats; a single number as one of length 1."""
+    return tuple(np.atleast_1d(np.asarray(each, dtype=np.float64)) for each in values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

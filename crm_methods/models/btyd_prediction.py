@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from crm_methods.models import erlang_btyd, recency_chain
 from crm_methods.models.btyd_fit import DAYS_PER_UNIT, PurchaseFit
-from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_likelihood import Floats, as_columns
 from crm_methods.models.btyd_quadrature import beta_quadrature, enough_nodes
 
 _ROWS_AT_ONCE = 20_000
@@ -64,8 +64,7 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
         The family is not one this module predicts.
     """
     days = DAYS_PER_UNIT[fit.time_unit]
-    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
-    ahead = np.atleast_1d(np.asarray(horizons_days, dtype=np.float64))
+    repeats, last, age, ahead = as_columns(x, t_x, T, horizons_days)
     if fit.family in _ELSEWHERE:
         return Forecast(*_ELSEWHERE[fit.family].forecast(fit, repeats, last, age, ahead))
     if fit.family == "naive":
@@ -101,7 +100,7 @@ def discounted(
         ahead = forecast(fit, x, t_x, T, horizons_days)
         counted = np.diff(ahead.purchases, axis=1, prepend=0.0) @ factors
         return ahead.purchases[:, -1], counted, np.nan_to_num(ahead.alive, nan=1.0) @ factors
-    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    repeats, last, age = as_columns(x, t_x, T)
     now = probability_alive(fit, repeats, last, age)
     purchases, alive, where = _once_per_pair(fit, repeats, age, np.asarray(horizons_days, dtype=np.float64))
     counted = np.diff(purchases, axis=1, prepend=0.0) @ factors
@@ -152,7 +151,7 @@ def probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
         One share per client.
     """
     days = DAYS_PER_UNIT[fit.time_unit]
-    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    repeats, last, age = as_columns(x, t_x, T)
     if fit.family in _ELSEWHERE:
         alive_there: Floats = _ELSEWHERE[fit.family].probability_alive(fit, repeats, last, age)
         return alive_there
@@ -169,22 +168,6 @@ def probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
     )
     alive: Floats = np.where(stayed > 0, expit(-log_odds_gone), 1.0)
     return alive
-
-
-def probability_of_no_purchase(fit: PurchaseFit, horizon_days: float) -> float:
-    """Chance that a *new* client makes no repeat purchase within ``horizon_days``.
-
-    Raises
-    ------
-    ValueError
-        The family has no parameters or is not predicted here.
-    """
-    r, alpha = fit.parameters["r"], fit.parameters["alpha"]
-    quiet = float((alpha / (alpha + horizon_days / DAYS_PER_UNIT[fit.time_unit])) ** r)
-    if fit.family != "mbg_nbd":
-        return quiet
-    leaves_at_once = fit.parameters["a"] / (fit.parameters["a"] + fit.parameters["b"])
-    return leaves_at_once + (1 - leaves_at_once) * quiet
 
 
 def _once_per_pair(fit: PurchaseFit, x: Floats, age: Floats, ahead: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:

@@ -13,6 +13,11 @@ from threadpoolctl import threadpool_limits
 from crm_methods.models.btyd_likelihood import Floats
 
 Estimation = Literal["map", "ml"]
+"""What is searched for: the mode of the posterior under ``PRIORS``, or the maximum of the likelihood."""
+
+Inference = Literal["map", "ml", "bayes"]
+"""How a company wants parameters told: by a search, or by draws from the posterior (``btyd_posterior``)."""
+
 
 PRIORS: Mapping[str, tuple[float, float]] = {
     "r": (0.0, 1.5),
@@ -121,6 +126,11 @@ def optimise(
         at_bound=tuple(name for name, is_free in zip(names, free) if not is_free),
         covariance=covariance,
     )
+
+
+def search_of(inference: Inference) -> Estimation:
+    """What is searched for: where draws are asked for, the mode that they start from."""
+    return "map" if inference == "bayes" else inference
 
 
 def newton_steps(

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from crm_methods.models import erlang_btyd, recency_chain
 from crm_methods.models.btyd_fit import DAYS_PER_UNIT, PurchaseFit
-from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_likelihood import Floats, as_columns
 from crm_methods.models.btyd_prediction import probability_alive
 
 # A draw of (nearly) nought would never let a client leave; numpy's geometric needs it above 0.
@@ -70,7 +70,7 @@ def simulate(
     ValueError
         The family can't be simulated.
     """
-    repeats, last, age = (np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (x, t_x, T))
+    repeats, last, age = as_columns(x, t_x, T)
     if fit.family in {"bg_nbd", "mbg_nbd"}:
         return _beta_geometric(fit, repeats, last, age, horizon_days, rng)
     if fit.family == "nbd":

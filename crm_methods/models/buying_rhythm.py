@@ -21,6 +21,7 @@ from scipy.stats import chi2
 
 from crm_methods.engine import as_float, collect, day_of
 from crm_methods.models.btyd_fit import DAYS_PER_UNIT, PurchaseFit
+from crm_methods.models.rates import NORMAL_95
 
 MIN_GAPS = 4
 """Fewer gaps of one client tell a clock from chance hardly ever."""
@@ -49,8 +50,6 @@ class Rhythm:
     ----------
     clients, tested, regular
         Clients with a gap at all, with ``MIN_GAPS`` of them, and those found to be regular.
-    false_at_most
-        The highest p-value among the regular.
     k, k_low, k_high
         Erlang shape of a gap over all clients with two gaps, with its 95 % interval: 1 is chance, the more the more like
         a clock; NaN where fewer than two clients have two gaps, infinite where no client's gaps differ.
@@ -63,7 +62,6 @@ class Rhythm:
     clients: int
     tested: int
     regular: int
-    false_at_most: float
     k: float
     k_low: float
     k_high: float
@@ -120,13 +118,12 @@ def find_rhythm(gaps: nw.LazyFrame[Any]) -> Rhythm:
     digits = 4 if tested <= _MANY else 2
     steps = gaps.filter(nw.col("gaps") >= MIN_GAPS).select("gaps", unevenness=unevenness().round(digits))
     counted = collect(steps.group_by("gaps", "unevenness").agg(nw.len().alias("clients")).sort("gaps", "unevenness"))
-    found, highest = _discoveries(counted)
+    found = _discoveries(counted)
     k, low, high = _regularity(float(sums["spread"]), float(sums["spread_square"]), int(sums["has_pair"]))
     return Rhythm(
         clients=int(sums["one"]),
         tested=tested,
         regular=int(found["clients"].sum()),
-        false_at_most=highest,
         k=k,
         k_low=low,
         k_high=high,
@@ -259,8 +256,8 @@ def _day_after(days: str) -> nw.Expr:
     return (as_float("last_day") + nw.col(days).round(0)).fill_null(_NO_DAY).cast(nw.Int64)
 
 
-def _discoveries(counted: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """The rows whose clients are regular by Benjamini-Hochberg, and their highest p-value."""
+def _discoveries(counted: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose clients are regular by Benjamini-Hochberg."""
     freedom = counted["gaps"].to_numpy(dtype=np.float64) - 1
     chances = chi2.cdf(counted["unevenness"].to_numpy(dtype=np.float64) * freedom, freedom)
     order = np.argsort(chances, kind="stable")
@@ -268,9 +265,8 @@ def _discoveries(counted: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     tested = rank[-1] if len(rank) else 0.0
     passed = chances[order] <= FALSE_DISCOVERIES * rank / max(tested, 1.0)
     if not passed.any():
-        return counted.head(0), 0.0
-    highest = float(chances[order][passed].max())
-    return counted[chances <= highest], highest
+        return counted.head(0)
+    return counted[chances <= chances[order][passed].max()]
 
 
 def _regularity(spread: float, spread_square: float, clients: int) -> tuple[float, float, float]:
@@ -285,4 +281,4 @@ def _regularity(spread: float, spread_square: float, clients: int) -> tuple[floa
             return float("inf")
         return max((1 - 4 * variance) / (8 * variance), 0.0)
 
-    return shape(mean), shape(mean + 1.959964 * error), shape(mean - 1.959964 * error)
+    return shape(mean), shape(mean + NORMAL_95 * error), shape(mean - NORMAL_95 * error)

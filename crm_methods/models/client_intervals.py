@@ -24,13 +24,13 @@ from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.lifetime_value import CLV_COLUMN
 from crm_methods.models.purchase_history import Money
 from crm_methods.models.purchase_ladder import Population
+from crm_methods.models.rates import ENDS_95
 from crm_methods.models.simulated_worth import Buyers, ContractDraws, Horizon, one_future
 
 MAX_CLIENTS = 50_000
 """Clients that are simulated: of a larger base those worth most."""
 
 DRAWS = 400
-_COVERAGE = (0.025, 0.975)
 _AT_ONCE = 4_000
 
 
@@ -172,5 +172,5 @@ def _around(bounds: Floats, rows: pd.DataFrame) -> Floats:
 
 def _quantiles(futures: Floats) -> Floats:
     """Both bounds of each row, themselves simulated numbers, so that purchases stay whole."""
-    bounds: Floats = np.quantile(futures, _COVERAGE, axis=1, method="inverted_cdf").T
+    bounds: Floats = np.quantile(futures, ENDS_95, axis=1, method="inverted_cdf").T
     return bounds

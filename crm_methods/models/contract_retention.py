@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from crm_methods.models.btyd_fit import MAX_SD, Estimation
 from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.rates import ENDS_95
 
 PRIORS: Mapping[str, tuple[float, float]] = {"alpha": (0.0, 1.5), "beta": (1.0, 1.5)}
 """Mean and standard deviation of the normal prior on each parameter's logarithm: those of
@@ -33,6 +34,7 @@ the chance to leave at a purchase (``btyd_fit.PRIORS``), for contracts are left 
 
 _BOUND = 10.0
 _STARTS = ((0.0, 1.0), (-1.0, 0.0))
+_ROWS_AT_ONCE = 10_000
 _MIN_CHANCE = 1e-12
 
 
@@ -242,6 +244,9 @@ def expected_months(fit: ContractFit, rows: pd.DataFrame, horizon_months: int, m
     Fader & Hardie (2010) for the discounted expected residual lifetime; here within a
     horizon, to a renewal at any distance, and discounted by months.
     """
+    if len(rows) > _ROWS_AT_ONCE:
+        parts = (rows.iloc[i : i + _ROWS_AT_ONCE] for i in range(0, len(rows), _ROWS_AT_ONCE))
+        return np.concatenate([expected_months(fit, part, horizon_months, monthly_rate) for part in parts])
     if rows.empty:
         return np.zeros(0)
     terms, first, start = (
@@ -297,7 +302,7 @@ def retention_intervals(
     """Ends of the 95 % interval of the retention at each of several renewals, by draws of the parameters."""
     alpha, beta = _parameters_drawn(fit, draws, rng).T[:, :, None]
     stays = beta + np.asarray(renewals, dtype=np.float64) - 1
-    low, high = np.quantile(stays / (alpha + stays), (0.025, 0.975), axis=0)
+    low, high = np.quantile(stays / (alpha + stays), ENDS_95, axis=0)
     return low, high
 
 

@@ -22,6 +22,7 @@ import narwhals as nw
 import pandas as pd
 
 from crm_methods.engine import as_float, collect, day_number, day_of, month_number
+from crm_methods.models.btyd_fit import DAYS_PER_MONTH
 
 NO_DEPARTMENT = "no department"
 """Pool of the contacts of which nobody knows who handled them."""
@@ -247,17 +248,15 @@ def priced_work(
     )
 
 
-def cost_by_client(
-    interactions: nw.LazyFrame[Any],
-    rates: pd.DataFrame,
-    *,
-    start: dt.date,
-    end: dt.date,
-    pools: Sequence[Pool] = (),
-    contact_costs: Mapping[str, float] | None = None,
-    by: Sequence[str] = ("client_id",),
-) -> nw.LazyFrame[Any]:
-    """What each client's contacts cost. Parameters are those of ``priced_work``.
+def cost_by_client(work: nw.LazyFrame[Any], by: Sequence[str] = ("client_id",)) -> nw.LazyFrame[Any]:
+    """What each client's contacts cost.
+
+    Parameters
+    ----------
+    work
+        What ``priced_work`` returns.
+    by
+        As it was given there.
 
     Returns
     -------
@@ -265,7 +264,6 @@ def cost_by_client(
         One row per client with a contact in the period (or per ``by``): ``client_id``, ``contacts``, ``minutes``,
         ``time_cost``, ``direct_cost``, ``cost_to_serve`` (the sum of both). Time costs add up to the allocated cost of ``rates``.
     """
-    work = priced_work(interactions, rates, start=start, end=end, pools=pools, contact_costs=contact_costs, by=by)
     summed = work.group_by(*by).agg(*(nw.col(name).sum() for name in ("contacts", "minutes", "time_cost", "direct_cost")))
     # Engines add floats in any order; six decimals make the same client the same in every run.
     rounded = summed.with_columns(
@@ -278,7 +276,7 @@ def months_between(start: dt.date, end: dt.date) -> float:
     """Months from the first to the last day, both counted: 12 for 1 January to 31 December."""
     after = end + dt.timedelta(days=1)
     whole = (after.year - start.year) * 12 + after.month - start.month
-    return max(whole + (after.day - start.day) / 30.4375, 1 / 30.4375)
+    return max(whole + (after.day - start.day) / DAYS_PER_MONTH, 1 / DAYS_PER_MONTH)
 
 
 _POOL_COLUMNS = (

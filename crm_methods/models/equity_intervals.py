@@ -25,6 +25,7 @@ from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.lifetime_value import CLV_COLUMN
 from crm_methods.models.purchase_history import Money
 from crm_methods.models.purchase_ladder import Population
+from crm_methods.models.rates import ENDS_95, NORMAL_95
 from crm_methods.models.simulated_worth import Buyers, ContractDraws, Horizon, expected_earnings, expected_future, one_future
 
 MAX_SIMULATED = 2_000
@@ -34,8 +35,6 @@ TOTAL = "all"
 INTERVAL_COLUMNS = (
     "clients", "purchases", "purchases_low", "purchases_high", "equity", "equity_low", "equity_high",
 )  # fmt: skip
-_COVERAGE = (0.025, 0.975)
-_Z = 1.959964
 _ROUNDS = 200
 _STEP = 0.05
 
@@ -286,9 +285,9 @@ def _with_bounds(totals: pd.DataFrame, key: str, spreads: Sequence[_Spread], wit
         low = high = np.full_like(centre, np.nan)
     elif len(simulated) == len(spreads):
         futures = np.sum(simulated, axis=0)
-        low, high = np.quantile(np.concatenate([futures, futures.sum(axis=2, keepdims=True)], axis=2), _COVERAGE, axis=1)
+        low, high = np.quantile(np.concatenate([futures, futures.sum(axis=2, keepdims=True)], axis=2), ENDS_95, axis=1)
     else:
-        half = _Z * np.sqrt(np.sum([spread.variance for spread in spreads], axis=0))
+        half = NORMAL_95 * np.sqrt(np.sum([spread.variance for spread in spreads], axis=0))
         low, high = centre - half, centre + half
         low[0] = np.maximum(low[0], 0.0)
     # A sum of chances below one in forty is expected to be more than its own upper bound.

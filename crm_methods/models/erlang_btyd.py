@@ -29,7 +29,7 @@ from crm_methods.models.btyd_fit import (
     histories,
     nothing_to_fit,
 )
-from crm_methods.models.btyd_likelihood import Floats, Histories
+from crm_methods.models.btyd_likelihood import Floats, Histories, as_columns
 from crm_methods.models.btyd_quadrature import beta_quadrature, enough_nodes
 from crm_methods.models.btyd_search import Estimation, Optimum, optimise
 
@@ -174,21 +174,9 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
     E[(1 − (1 − p)^W) / p] and stays with E[(1 − p)^W]. The expectation over p is a Gauss quadrature; that over W is exact:
     after N further steps W = ⌊(N + steps) / k⌋, N is negative binomial, and ⌊·⌋ is taken by the k-th roots of unity.
 
-    Parameters
-    ----------
-    fit
-        Of the family ``mbg_cnbd_k``.
-    x, t_x, T
-        Histories of N clients, times in days.
-    horizons_days
-        M horizons from today, in days.
-
-    Returns
-    -------
-    tuple
-        Purchases and survival, (N, M) each, unconditional on being a client today.
+    Arguments are those of ``btyd_prediction.forecast``, which asks this module for its family.
     """
-    ahead = np.atleast_1d(np.asarray(horizons_days, dtype=np.float64)) / DAYS_PER_UNIT[fit.time_unit]
+    ahead = as_columns(horizons_days)[0] / DAYS_PER_UNIT[fit.time_unit]
     known = _posterior(fit, x, t_x, T)
     purchases, stays = np.zeros((len(known.alive), len(ahead))), np.ones((len(known.alive), len(ahead)))
     reach = np.max(ahead, initial=0.0) / known.age
@@ -208,14 +196,7 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
 def simulate(
     fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon_days: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
-    """One future of each client.
-
-    Returns
-    -------
-    tuple
-        Purchases within the horizon; the share of the horizon after which the client has left (1 where it stays, 0 where
-        it had left already); the mean place of its purchases in the horizon, 0 … 1 (0 without any).
-    """
+    """One future of each client, as ``btyd_simulation.Fates`` has it."""
     known, k = _posterior(fit, x, t_x, T), int(fit.parameters["k"])
     size = len(known.alive)
     alive = rng.random(size) < known.alive
@@ -285,7 +266,7 @@ def _at(
 
 def _posterior(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> _Posterior:
     days = DAYS_PER_UNIT[fit.time_unit]
-    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    repeats, last, age = as_columns(x, t_x, T)
     r, alpha, a, b = (fit.parameters[name] for name in _NAMES)
     k = int(fit.parameters["k"])
     stayed = repeats + 1 - fit.min_x

@@ -11,8 +11,9 @@ and joined back to the clients in the engine.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
@@ -25,7 +26,7 @@ from crm_methods.models.btyd_fit import DAYS_PER_MONTH as DAYS_PER_MONTH
 from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, TimeUnit, fit_gamma_gamma
 from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.btyd_prediction import discounted, probability_alive
-from crm_methods.models.btyd_search import Estimation
+from crm_methods.models.btyd_search import Inference
 from crm_methods.models.btyd_validation import models_table
 from crm_methods.models.purchase_history import TRIPLE, Money, unique_spends
 from crm_methods.models.purchase_ladder import (
@@ -41,6 +42,7 @@ from crm_methods.models.purchase_ladder import (
 )
 from crm_methods.models.purchase_ladder import Population as Population
 from crm_methods.models.second_opinion import SecondOpinion, second_opinion, spend_second_opinion
+from crm_methods.models.spend_by_frequency import relative_levels, spend_by_frequency
 
 CLV_COLUMN: dict[Money, str] = {"margin": "clv", "revenue": "clv_revenue"}
 """Name of the value per client; without margins it is no lifetime value and is called revenue."""
@@ -90,11 +92,13 @@ def fit_lifetime_value(
     *,
     money: Money = "margin",
     time_unit: TimeUnit = "day",
-    estimation: Estimation = "map",
+    estimation: Inference = "map",
     with_lifetimes: bool = True,
     days: BuyingDays | None = None,
     regular: RegularBuyers | None = None,
     regular_before: RegularBuyers | None = None,
+    amounts_by_frequency: bool = False,
+    seed: int = 0,
 ) -> LifetimeValueModel:
     """Fit all models of a base, try them on its holdout and choose each population's rung of the ladder.
 
@@ -108,20 +112,26 @@ def fit_lifetime_value(
     money
         Which amount both hold.
     time_unit, estimation
-        As in ``btyd_fit.fit_purchases``.
+        As in ``purchase_ladder.climb_down``.
     with_lifetimes
         Whether to ask lifetimes for Pareto/NBD and its second opinion.
     days
         The purchases that both were made from, for the recency chain; without them the naive forecast stands in.
     regular, regular_before
         Who buys regularly today, where they are enough for a population of their own, and who did before the holdout.
+    amounts_by_frequency
+        Whether clients are drawn to the amounts of those that bought as often (``spend_by_frequency``), not to one level:
+        where frequent buyers bring more, or less, at a time.
+    seed
+        Of the draws under ``bayes``.
 
     Returns
     -------
     LifetimeValueModel
         Always; where nobody ever bought it says so.
     """
-    own = _regular_population(summary, calibration, regular, regular_before, money, time_unit, estimation)
+    spent = functools.partial(_fit_spend, money=money, estimation=estimation, by_frequency=amounts_by_frequency)
+    own = _regular_population(summary, calibration, regular, regular_before, spent, time_unit, estimation)
     if own is not None and regular is not None:
         summary = summary.join(regular.ids, on="client_id", how="anti")
         known = regular_before or regular
@@ -132,13 +142,12 @@ def fit_lifetime_value(
     if own is not None and histories.whole.empty:
         return _model((own[0],), models_table(own[1].fits, own[0].spend))
     before = summary if calibration is None or histories.counts.empty else calibration
-    ladder = climb_down(histories, days, time_unit, estimation, with_lifetimes=with_lifetimes)
+    ladder = climb_down(histories, days, time_unit, estimation, with_lifetimes=with_lifetimes, seed=seed)
     spends, level = unique_spends(before, money), _mean_per_purchase(summary, money)
     spend_before = fit_gamma_gamma(spends, level, estimation)
-    spend = spend_before if before is summary else fit_gamma_gamma(unique_spends(summary, money), level, estimation)
     opinions = _opinions(histories.trained, spends, time_unit) if with_lifetimes else ()
     fits = [*ladder.fits, *(own[1].fits if own is not None else [])]
-    others = population(PURCHASES, ladder, spend, histories)
+    others = population(PURCHASES, ladder, spent(summary), histories)
     return _model((*([own[0]] if own is not None else []), others), models_table(fits, spend_before, opinions))
 
 
@@ -215,11 +224,21 @@ def expected_spend(spend: SpendFit, x: Any, mean: Any) -> Floats:
     -------
     numpy.ndarray
         ``(weight · level + x · mean) / (weight + x)``, which for Gamma-Gamma is
-        p(v + x·mean)/(p·x + q − 1). Finite, since q > 1 or the fallback is taken.
+        p(v + x·mean)/(p·x + q − 1); with ``spend.relative`` the level is that of as many repeat purchases. Finite, since
+        q > 1 or the fallback is taken.
     """
     repeats, own = (np.asarray(values, dtype=np.float64) for values in (x, mean))
-    expected: Floats = (spend.weight * spend.level + repeats * own) / (spend.weight + repeats)
+    expected: Floats = (spend.weight * spend.level * relative_level(spend, repeats) + repeats * own) / (spend.weight + repeats)
     return expected
+
+
+def relative_level(spend: SpendFit, x: Any) -> Floats:
+    """How the level of clients with ``x`` repeat purchases relates to ``spend.level``; 1 where all have the same."""
+    repeats = np.asarray(x, dtype=np.float64)
+    if not spend.relative:
+        return np.ones(repeats.shape)
+    levels: Floats = np.array(spend.relative)[np.minimum(repeats, len(spend.relative) - 1).astype(int)]
+    return levels
 
 
 def client_values(
@@ -254,7 +273,7 @@ def client_values(
         (``clv_revenue`` where ``money`` is revenue).
     """
     key = [*TRIPLE, *([] if isinstance(spend, SpendFit) else ["population"])]
-    level, weight = (_of_population(spend, name) for name in ("level", "weight"))
+    level, weight = _of_population(spend, _level), _of_population(spend, lambda each: nw.lit(float(each.weight)))
     expected = (nw.col(f"mean_{money}") * nw.col("x") + weight * level) / (nw.col("x") + weight)
     worth = nw.col("discounted_purchases") * nw.col(f"expected_{money}")
     if cost_per_month is not None:
@@ -272,9 +291,9 @@ def _regular_population(
     calibration: nw.LazyFrame[Any] | None,
     regular: RegularBuyers | None,
     before: RegularBuyers | None,
-    money: Money,
+    spent: Callable[[nw.LazyFrame[Any]], SpendFit],
     time_unit: TimeUnit,
-    estimation: Estimation,
+    estimation: Inference,
 ) -> tuple[Population, Ladder] | None:
     if regular is None:
         return None
@@ -284,8 +303,13 @@ def _regular_population(
     ladder = regular_ladder(histories, regular, before, time_unit, estimation)
     if ladder is None:
         return None
-    spend = fit_gamma_gamma(unique_spends(theirs, money), _mean_per_purchase(theirs, money), estimation)
-    return population(REGULAR, ladder, spend, histories), ladder
+    return population(REGULAR, ladder, spent(theirs), histories), ladder
+
+
+def _fit_spend(summary: nw.LazyFrame[Any], *, money: Money, estimation: Inference, by_frequency: bool) -> SpendFit:
+    """What a purchase of these clients is expected to bring, on the whole history."""
+    spend = fit_gamma_gamma(unique_spends(summary, money), _mean_per_purchase(summary, money), estimation)
+    return replace(spend, relative=relative_levels(spend_by_frequency(summary, money), money)) if by_frequency else spend
 
 
 def _model(populations: tuple[Population, ...], models: pd.DataFrame) -> LifetimeValueModel:
@@ -302,14 +326,25 @@ def _model(populations: tuple[Population, ...], models: pd.DataFrame) -> Lifetim
     )
 
 
-def _of_population(spend: SpendFit | Mapping[str, SpendFit], name: str) -> nw.Expr:
+def _of_population(spend: SpendFit | Mapping[str, SpendFit], number: Callable[[SpendFit], nw.Expr]) -> nw.Expr:
     """A number of the model of amounts, by population where there are several."""
     if isinstance(spend, SpendFit):
-        return nw.lit(float(getattr(spend, name)))
+        return number(spend)
     (first, *others) = spend
-    value = nw.lit(float(getattr(spend[first], name)))
+    value = number(spend[first])
     for other in others:
-        value = nw.when(nw.col("population") == other).then(float(getattr(spend[other], name))).otherwise(value)
+        value = nw.when(nw.col("population") == other).then(number(spend[other])).otherwise(value)
+    return value
+
+
+def _level(spend: SpendFit) -> nw.Expr:
+    """The level a client is drawn to, by its repeat purchases where they matter."""
+    if not spend.relative:
+        return nw.lit(float(spend.level))
+    *fewer, most = (float(spend.level * relative) for relative in spend.relative)
+    value: nw.Expr = nw.lit(most)
+    for repeats, level in enumerate(fewer):
+        value = nw.when(nw.col("x") == repeats).then(nw.lit(level)).otherwise(value)
     return value
 
 

@@ -97,11 +97,6 @@ def read_name(name: str) -> ReadName:
     return ReadName(sounded, tuple(word.translate(_TO_LATIN).translate(_SOUNDS) for word in words), frozenset(forms))
 
 
-def normal_name(name: str) -> str:
-    """A client's name without case, accents, spaces, punctuation, script and legal forms."""
-    return read_name(name).key
-
-
 def normal_tax_id(tax_id: str) -> str:
     """A tax number without case, spaces and punctuation; empty when it is too short, or has no digit but 0 in it."""
     plain = re.sub(r"[\W_]+", "", tax_id).upper()

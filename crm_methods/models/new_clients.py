@@ -18,7 +18,7 @@ from crm_methods.models.btyd_fit import DAYS_PER_MONTH, PurchaseFit, SpendFit
 from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.btyd_prediction import forecast
 from crm_methods.models.btyd_simulation import simulate
-from crm_methods.models.lifetime_value import expected_spend, monthly_discount_rate
+from crm_methods.models.lifetime_value import monthly_discount_rate
 
 SIMULATED_CLIENTS = 2_000
 _MOST_SPREAD = 10.0
@@ -139,7 +139,7 @@ def value_by_arrival(
     with threadpool_limits(limits=1, user_api="blas"):
         ahead = forecast(fit, [0.0], [0.0], [0.0], months * DAYS_PER_MONTH)
     factors = (1 + monthly_discount_rate(annual_discount_rate)) ** -months.astype(np.float64)
-    later = np.diff(ahead.purchases[0], prepend=0.0) * float(expected_spend(spend, 0.0, 0.0)) - cost_per_month * ahead.alive[0]
+    later = np.diff(ahead.purchases[0], prepend=0.0) * spend.level - cost_per_month * ahead.alive[0]
     # A client of the last month has no time left to come back, one of the first has all months but one.
     rest = np.concatenate([[0.0], np.cumsum(later * factors)])[horizon_months - months]
     worth: Floats = (first_amount + rest) * factors

@@ -1,10 +1,10 @@
 """How sure the parameters of a fitted model are, as draws of them.
 
-From 300 clients on the estimate's own curvature says it: the logarithms of the
-parameters are normal around the estimate (Laplace's approximation). Under 300 the
-likelihood is no parabola: there histories are simulated from the fitted model, as many
-clients as there are and each as long known, and the model is fitted to them again
-(parametric bootstrap).
+A model whose posterior was drawn from has them already. Of others, from 300 clients on, the
+estimate's own curvature says it: the logarithms of the parameters are normal around the
+estimate (Laplace's approximation). Under 300 the likelihood is no parabola: there histories
+are simulated from the fitted model, as many clients as there are and each as long known, and
+the model is fitted to them again (parametric bootstrap).
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def draws(
     """
     if fit.family == "recency_chain":
         return [recency_chain.drawn(fit, rng) for _ in range(count)]
+    if fit.posterior is not None:
+        return _of_posterior(fit, fit.posterior.log_draws, count, rng)
     if not fit.parameters or fit.covariance is None:
         return [fit] * count
     # Many BLAS threads only wait for each other on matrices of four parameters.
@@ -196,13 +198,23 @@ def _likelihood(fit: PurchaseFit) -> PurchaseLikelihood:
     return PURCHASE_LIKELIHOODS[fit.family][0]
 
 
-def estimated(fit: PurchaseFit) -> tuple[str, ...]:
+def estimated(fit: PurchaseFit | SpendFit) -> tuple[str, ...]:
     """Names of the parameters that are estimated, in the order of the covariance: k is chosen, not estimated."""
     return tuple(name for name in fit.parameters if name != "k")
 
 
 def _log_estimate(fit: PurchaseFit) -> Floats:
     return np.log([fit.parameters[name] for name in estimated(fit)])
+
+
+def _of_posterior(fit: PurchaseFit, log_draws: Floats, count: int, rng: np.random.Generator) -> list[PurchaseFit]:
+    """Draws of the posterior in random order, each once before any comes twice."""
+    rounds = [rng.permutation(len(log_draws)) for _ in range(-(-count // len(log_draws)))]
+    shifts = log_draws - _log_estimate(fit)
+    return [
+        replace(fit, parameters=_moved(fit.parameters, estimated(fit), shifts[row]))
+        for row in np.concatenate([*rounds, np.array([], dtype=np.intp)])[:count]
+    ]
 
 
 def _around(parameters: Mapping[str, float], covariance: Floats, rng: np.random.Generator) -> dict[str, float]:

@@ -17,7 +17,7 @@ import pandas as pd
 from crm_methods import formats
 from crm_methods.engine import collect
 from crm_methods.models.btyd_fit import NoFit, PurchaseFit, SpendFit, TimeUnit, fit_purchases, is_sound, naive
-from crm_methods.models.btyd_search import Estimation
+from crm_methods.models.btyd_search import Estimation, Inference, search_of
 from crm_methods.models.btyd_validation import (
     LOWER_RUNG,
     MIN_REPEAT_BUYERS,
@@ -142,9 +142,10 @@ def climb_down(
     histories: Histories,
     days: BuyingDays | None,
     time_unit: TimeUnit = "day",
-    estimation: Estimation = "map",
+    estimation: Inference = "map",
     *,
     with_lifetimes: bool = True,
+    seed: int = 0,
 ) -> Ladder:
     """Try the models of irregular buyers and stop at the first rung that holds.
 
@@ -156,10 +157,14 @@ def climb_down(
         Their purchases; without them there is no recency chain, and the naive forecast takes its place.
     time_unit, estimation
         As in ``btyd_fit.fit_purchases``; priors are added where maximum likelihood leaves no sound fit or few came back.
+        Under ``bayes`` models are compared by their modes, and only the one that is used is drawn from.
     with_lifetimes
         Whether to ask lifetimes for Pareto/NBD, which is only compared with.
+    seed
+        Of the draws under ``bayes``.
     """
-    tried, used = _families(histories.trained, time_unit, estimation)
+    search = search_of(estimation)
+    tried, used = _families(histories.trained, time_unit, search)
     more = [fit_pareto_nbd(histories.trained, time_unit)] if with_lifetimes else []
     fits = [naive(histories.trained, time_unit), *(fit for fit in (*tried, *more) if isinstance(fit, PurchaseFit))]
     held_out = hold_out(fits, histories.counts)
@@ -167,10 +172,10 @@ def climb_down(
     if rung.rung == "not_enough":
         return Ladder(fits, held_out, rung, None, None)
     if rung.rung != LOWER_RUNG:
-        if used != estimation and all(fit.repeat_buyers >= MIN_REPEAT_BUYERS for fit in fits):
+        if used != search and all(fit.repeat_buyers >= MIN_REPEAT_BUYERS for fit in fits):
             why = "maximum likelihood did not determine the parameters, so weak priors were added"
             rung = replace(rung, reason=f"{why}; {rung.reason}")
-        whole, rung = _on_the_whole(rung, histories.whole, time_unit, used)
+        whole, rung = _on_the_whole(rung, histories.whole, time_unit, "bayes" if estimation == "bayes" else used, seed)
         if whole is not None:
             return Ladder(fits, held_out, rung, whole, _trained(whole, fits, histories))
     return _fallback(histories, days, fits, held_out, rung.reason, time_unit)
@@ -181,7 +186,7 @@ def regular_ladder(
     regular: RegularBuyers,
     before: RegularBuyers | None,
     time_unit: TimeUnit = "day",
-    estimation: Estimation = "map",
+    estimation: Inference = "map",
 ) -> Ladder | None:
     """The model of regular buyers, tried against the naive forecast.
 
@@ -192,14 +197,15 @@ def regular_ladder(
     regular, before
         Who they are, today and before the holdout.
     time_unit, estimation
-        As in ``climb_down``.
+        As in ``climb_down``; under ``bayes`` their mode is used, since pymc-marketing does not know the model.
 
     Returns
     -------
     Ladder or None
         None where the model does not hold or finds no rhythm (k = 1): they are then buyers like all others.
     """
-    fit = _regular_fit(histories.whole, regular.gap_log_sum, time_unit, estimation)
+    search = search_of(estimation)
+    fit = _regular_fit(histories.whole, regular.gap_log_sum, time_unit, search)
     if fit is None:
         return None
     k = int(fit.parameters["k"])
@@ -207,7 +213,7 @@ def regular_ladder(
     known = 0 if before is None or histories.counts.empty else int(histories.counts["n"].sum())
     trained = None
     if before is not None and known >= MIN_REGULAR:
-        trained = _regular_fit(histories.trained, before.gap_log_sum, time_unit, estimation)
+        trained = _regular_fit(histories.trained, before.gap_log_sum, time_unit, search)
     if trained is None:
         nothing = hold_out([], pd.DataFrame())
         return Ladder([fit], nothing, Rung("mbg_cnbd_k", f"{why}; too few were known before the holdout to try it"), fit, None)
@@ -233,13 +239,13 @@ def _families(triples: pd.DataFrame, time_unit: TimeUnit, estimation: Estimation
 
 
 def _on_the_whole(
-    rung: Rung, triples: pd.DataFrame, time_unit: TimeUnit, estimation: Estimation
+    rung: Rung, triples: pd.DataFrame, time_unit: TimeUnit, estimation: Inference, seed: int
 ) -> tuple[PurchaseFit | None, Rung]:
     """The chosen family on the whole history, with priors where it does not hold without; None where neither does."""
     family: Literal["bg_nbd", "mbg_nbd"] = "bg_nbd" if rung.rung == "bg_nbd" else "mbg_nbd"
-    fit = fit_purchases(family, triples, time_unit, estimation)
+    fit = fit_purchases(family, triples, time_unit, estimation, seed)
     if isinstance(fit, PurchaseFit) and is_sound(fit):
-        return fit, rung
+        return fit, replace(rung, reason=f"{rung.reason}; {fit.reason}") if fit.reason else rung
     with_priors = fit_purchases("mbg_nbd", triples, time_unit, "map")
     if isinstance(with_priors, PurchaseFit) and is_sound(with_priors):
         return with_priors, Rung("mbg_nbd", "the best model did not hold on the whole history; MBG/NBD with priors does")

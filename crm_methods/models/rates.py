@@ -23,6 +23,11 @@ from crm_methods.engine import as_float, collect
 
 ShareMethod = Literal["logit_t", "wilson"]
 
+NORMAL_95 = 1.959964
+"""So many standard errors on either side hold 95 % of a normal distribution."""
+ENDS_95 = (0.025, 0.975)
+"""The quantiles between which 95 % lie."""
+
 NOT_ENOUGH = "not enough data: an interval clustered by client needs at least two clients"
 
 
@@ -99,7 +104,7 @@ class ClientSums:
         return self.count**2 / self.count_squared
 
 
-def wilson_interval(successes: float, trials: float, critical: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, critical: float = NORMAL_95) -> tuple[float, float]:
     """Wilson's interval of a share; ``trials`` may be an effective, broken number."""
     p, z2 = successes / trials, critical**2
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
@@ -245,59 +250,20 @@ def shares_by(
     ``per_client`` is what ``sums_by_client`` returns. Columns: ``by``, ``share``,
     ``low_share``, ``high_share`` (0–1), ``clients``, ``trials``, ``method``, ``note``.
     """
-    rates = [(key, share(sums, method, confidence)) for key, sums, _ in _client_sums(per_client, by)]
+    rates = [(key, share(sums, method, confidence)) for key, sums in _client_sums(per_client, by)]
     return _table(rates, by, ("share", "low_share", "high_share", "trials"))
 
 
 def means_by(per_client: nw.LazyFrame[Any], by: Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
     """Means with intervals: ``by``, ``mean``, ``low``, ``high``, ``clients``, ``count``, ``method``, ``note``."""
-    rates = [(key, mean(sums, confidence)) for key, sums, _ in _client_sums(per_client, by)]
+    rates = [(key, mean(sums, confidence)) for key, sums in _client_sums(per_client, by)]
     return _table(rates, by, ("mean", "low", "high", "count"))
 
 
-def event_rates_by(per_client: nw.LazyFrame[Any], by: Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
-    """Event rates with intervals, from ``total`` (events) and ``count`` (exposure) per client.
-
-    Columns: ``by``, ``rate``, ``low_rate``, ``high_rate`` (per unit of exposure),
-    ``clients``, ``exposure``, ``method``, ``note``.
-    """
-    rates = [(key, event_rate(sums, confidence)) for key, sums, _ in _client_sums(per_client, by)]
-    return _table(rates, by, ("rate", "low_rate", "high_rate", "exposure"))
-
-
-def nps_by(answers: nw.LazyFrame[Any], by: Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
-    """Net promoter scores of the column ``nps`` (0–10) of ``answers``, one row per combination of ``by``.
-
-    Columns: ``by``, ``nps``, ``low``, ``high`` (points), ``clients``, ``answers``, ``method``, ``note``.
-    """
-    given = (
-        answers.filter(~nw.col("nps").is_null())
-        .with_columns(
-            _promoter=nw.when(nw.col("nps") >= 9).then(nw.lit(1)).otherwise(nw.lit(0)),
-            _detractor=nw.when(nw.col("nps") <= 6).then(nw.lit(1)).otherwise(nw.lit(0)),
-        )
-        .with_columns(_balance=nw.col("_promoter") - nw.col("_detractor"))
-    )
-    per_client = given.group_by("client_id", *by).agg(
-        total=nw.col("_balance").sum(),
-        count=nw.len(),
-        promoters=nw.col("_promoter").sum(),
-        detractors=nw.col("_detractor").sum(),
-    )
-    rates = [
-        (key, net_promoter_score(sums, more["promoters"], more["detractors"], confidence))
-        for key, sums, more in _client_sums(per_client, by, ("promoters", "detractors"))
-    ]
-    return _table(rates, by, ("nps", "low", "high", "answers"))
-
-
-def _client_sums(
-    per_client: nw.LazyFrame[Any], by: Sequence[str], more: Sequence[str] = ()
-) -> list[tuple[tuple[Any, ...], ClientSums, dict[str, float]]]:
+def _client_sums(per_client: nw.LazyFrame[Any], by: Sequence[str]) -> list[tuple[tuple[Any, ...], ClientSums]]:
     y, n = as_float("total"), as_float("count")
     columns = {
         "clients": nw.lit(1), "total": y, "count": n, "total_squared": y * y, "count_squared": n * n, "total_by_count": y * n,
-        **{name: as_float(name) for name in more},
     }  # fmt: skip
     keys = list(by) or ["_all"]
     terms = per_client.filter(nw.col("count") > 0).with_columns(_all=nw.lit(1)).select(*keys, **columns)
@@ -307,9 +273,8 @@ def _client_sums(
             tuple(row[key] for key in by),
             ClientSums(
                 clients=int(row["clients"]),
-                **{name: float(row[name]) for name in list(columns)[1:6]},
+                **{name: float(row[name]) for name in list(columns)[1:]},
             ),
-            {name: float(row[name]) for name in more},
         )
         for row in sums.to_dict("records")
     ]

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crm_methods.engine import as_float, collect, day_number, day_of
 from crm_methods.models.btyd_fit import DAYS_PER_MONTH, NoFit, PurchaseFit
-from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_likelihood import Floats, as_columns
 
 AGAIN_WITHIN_MONTHS = 12
 """Horizon of ``probability_alive``: a chain knows no leaving, so a client counts as alive that buys again within a year."""
@@ -203,22 +203,10 @@ def probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
 def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizons_days: ArrayLike) -> tuple[Floats, Floats]:
     """Expected purchases until each horizon, and the chance to buy within a year of it; linear within a period.
 
-    Parameters
-    ----------
-    fit
-        Of the family ``recency_chain``.
-    x, t_x, T
-        Histories of N clients, times in days.
-    horizons_days
-        M horizons from today, in days.
-
-    Returns
-    -------
-    tuple
-        (N, M) each.
+    Arguments are those of ``btyd_prediction.forecast``, which asks this module for its family.
     """
     chain = _chain(fit)
-    ahead = np.atleast_1d(np.asarray(horizons_days, dtype=np.float64)) / chain.period_days
+    ahead = as_columns(horizons_days)[0] / chain.period_days
     steps = int(np.ceil(np.max(ahead, initial=0.0))) + 1
     kind, silence = _states(chain, x, t_x, T)
     purchases, again = np.zeros((steps + 1, *chain.returns.shape)), np.zeros((steps + 1, *chain.returns.shape))
@@ -238,13 +226,9 @@ def forecast(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horiz
 def simulate(
     fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon_days: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
-    """One future of each client under the chances of ``fit`` (``drawn`` draws those too).
+    """One future of each client under the chances of ``fit`` (``drawn`` draws those too), as ``btyd_simulation.Fates`` has it.
 
-    Returns
-    -------
-    tuple
-        Purchases within the horizon; the share of the horizon in which it was to buy again within a year; the mean place
-        of its purchases in the horizon, 0 … 1 (0 without any).
+    The share of the horizon after which it left is here the one in which it was to buy again within a year.
     """
     chain = _chain(fit)
     length = horizon_days / chain.period_days
@@ -306,7 +290,7 @@ def _periods_of_a_year(chain: ChainFit) -> int:
 
 
 def _states(chain: ChainFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    repeats, last, age = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, t_x, T))
+    repeats, last, age = as_columns(x, t_x, T)
     silence = np.floor((age - last) / chain.period_days).astype(np.int64)
     return (repeats > 0).astype(np.int64), np.minimum(silence, chain.returns.shape[1] - 1)
 

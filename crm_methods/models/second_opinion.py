@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from crm_methods.models.btyd_fit import DAYS_PER_UNIT, NoFit, PurchaseFit, TimeUnit, histories, nothing_to_fit
-from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_likelihood import Floats, as_columns
 
 # lifetimes evaluates hypergeometric functions row by row; more rows than this take minutes.
 MAX_TRIPLES_PARETO = 50_000
@@ -168,24 +168,16 @@ def pareto_expected_purchases(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T:
     numpy.ndarray
         One number per client.
     """
-    return _pareto("conditional_expected_number_of_purchases_up_to_time", fit, x, t_x, T, horizon_days)
-
-
-def pareto_probability_alive(fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:
-    """Chance that a client is still one under Pareto/NBD; arguments as in ``pareto_expected_purchases``."""
-    return _pareto("conditional_probability_alive", fit, x, t_x, T, None)
-
-
-def _pareto(method: str, fit: PurchaseFit, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon_days: float | None) -> Floats:
     days = DAYS_PER_UNIT[fit.time_unit]
-    history = [np.atleast_1d(np.asarray(v, dtype=np.float64)) / d for v, d in ((x, 1.0), (t_x, days), (T, days))]
-    horizon = [] if horizon_days is None else [horizon_days / days]
+    repeats, last, age = as_columns(x, t_x, T)
     with _quiet():
         from lifetimes import ParetoNBDFitter
 
         fitter = ParetoNBDFitter()
         fitter.params_ = pd.Series(dict(fit.parameters))
-        return np.atleast_1d(np.asarray(getattr(fitter, method)(*horizon, *history), dtype=np.float64))
+        forecast = fitter.conditional_expected_number_of_purchases_up_to_time
+        expected = forecast(horizon_days / days, repeats, last / days, age / days)
+    return as_columns(expected)[0]
 
 
 def _asked(family: str, fit: Any) -> SecondOpinion:

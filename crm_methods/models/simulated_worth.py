@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crm_methods.models.btyd_fit import PurchaseFit, SpendFit
+from crm_methods.models.btyd_fit import DAYS_PER_MONTH, PurchaseFit, SpendFit
 from crm_methods.models.btyd_likelihood import Floats
 from crm_methods.models.btyd_prediction import forecast
 from crm_methods.models.btyd_simulation import simulate
-from crm_methods.models.lifetime_value import DAYS_PER_MONTH, expected_spend, monthly_discount_rate
+from crm_methods.models.contract_retention import discounted_months
+from crm_methods.models.lifetime_value import expected_spend, monthly_discount_rate, relative_level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +62,13 @@ class ContractDraws:
     draw
         From a source of draws the discounted worth of each of these clients in one
         simulated future, parameters drawn too: as many numbers as ``clients`` has rows.
+    beyond
+        What each of them is expected to be worth after the horizon (``residual_worth``); None where it is not known.
     """
 
     clients: pd.DataFrame
     draw: Callable[[np.random.Generator], Floats]
+    beyond: Floats | None = None
 
 
 def one_future(
@@ -88,7 +92,7 @@ def one_future(
     # Paid at the end of each month, hence half a month later than the purchase on average.
     discount = (1 + horizon.monthly_rate) ** -(horizon.months * fates.mean_share + 0.5)
     earned = fates.bought * _spend_of_each(spend, buyers, fates.bought, rng) * discount
-    return fates.bought, earned - buyers.cost * _discounted_months(fates.last_share * horizon.months, horizon)
+    return fates.bought, earned - buyers.cost * discounted_months(fates.last_share * horizon.months, horizon.monthly_rate)
 
 
 def expected_future(fit: PurchaseFit, spend: SpendFit, buyers: Buyers, horizon: Horizon) -> tuple[Floats, Floats]:
@@ -113,14 +117,7 @@ def _spend_of_each(spend: SpendFit, buyers: Buyers, bought: Floats, rng: np.rand
         return expected
     p, q, v = (spend.parameters[name] for name in ("p", "q", "v"))
     own = np.maximum(buyers.mean, 0.0)
-    scale = rng.standard_gamma(q + p * buyers.x) / (v + buyers.x * own)
+    scale = rng.standard_gamma(q + p * buyers.x) / (v * relative_level(spend, buyers.x) + buyers.x * own)
     drawn = rng.standard_gamma(p * np.maximum(bought, 1.0)) / (np.maximum(scale, 1e-300) * np.maximum(bought, 1.0))
     # Gamma-Gamma knows no losses: a client that buys below cost goes on as expected.
     return np.where((buyers.x > 0) & (buyers.mean <= 0), expected, drawn)
-
-
-def _discounted_months(months: Floats, horizon: Horizon) -> Floats:
-    if horizon.monthly_rate == 0:
-        return months
-    worth: Floats = (1 - (1 + horizon.monthly_rate) ** -months) / horizon.monthly_rate
-    return worth

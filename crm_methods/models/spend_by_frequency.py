@@ -57,6 +57,29 @@ def spend_by_frequency(history: nw.LazyFrame[Any], money: Money = "margin") -> p
     return table.assign(**{f"level_{money}": _levels(sums)})
 
 
+def relative_levels(table: pd.DataFrame, money: Money = "margin") -> tuple[float, ...]:
+    """The levels in units of the mean level of clients that came back, for ``btyd_fit.SpendFit.relative``.
+
+    Parameters
+    ----------
+    table
+        From ``spend_by_frequency``.
+
+    Returns
+    -------
+    tuple of float
+        For 0, 1, …, ``TOP_REPEATS`` repeat purchases; where nobody has so many, that of the next fewer (or next more). Empty
+        where a level is not above zero: of losses no multiple can be taken.
+    """
+    levels = table.set_index("x")[f"level_{money}"]
+    repeat = table[table["x"] > 0]
+    if repeat.empty or not (levels > 0).all():
+        return ()
+    usual = float(repeat["clients"] @ repeat[f"level_{money}"]) / float(repeat["clients"].sum())
+    of_each = levels.reindex(range(TOP_REPEATS + 1)).ffill().bfill()
+    return tuple((of_each / usual).tolist())
+
+
 def _with_interval(row: dict[str, Any]) -> tuple[int, int, float, float, float]:
     clients, total = int(row["clients"]), float(row["total"])
     found = mean(

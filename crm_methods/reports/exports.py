@@ -27,7 +27,7 @@ from crm_methods.reports.markup import Pseudonyms, plain
 
 _PER_CLIENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("client_facts", ("name", "owner", "industry", "territory")),
-    ("client_calls", ("call_rank", "call_reason", "at_stake")),
+    ("client_calls", ("call_rank", "call_reason", "call_why", "at_stake")),
     (
         "client_segments",
         (
@@ -70,10 +70,10 @@ def client_list(tables: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any] | 
     -------
     narwhals.LazyFrame | None
         One row per client (key ``client_id``) of the first of these tables, with the columns that exist: who it is and who
-        is responsible for it, whom to call first and why (``call_rank``, ``call_reason``, ``at_stake``), its ``segment``
-        and ``strategy`` with readable names beside them, how likely it is in this cell and whether it moved, its revenue,
-        cost and value with its interval, when it is expected to order, its scores, packages and next contact. In the order
-        of ``call_rank`` where there is one, then of ``client_id``. None without any such table.
+        is responsible for it, whom to call first and why (``call_rank``, ``call_reason``, ``call_why``, ``at_stake``), its
+        ``segment`` and ``strategy`` with readable names beside them, how likely it is in this cell and whether it moved, its
+        revenue, cost and value with its interval, when it is expected to order, its scores, packages and next contact. In the
+        order of ``call_rank`` where there is one, then of ``client_id``. None without any such table.
     """
     parts, taken = [], {"client_id"}
     tables = {**tables, "next_orders": _still_ahead(tables["next_orders"])} if "next_orders" in tables else tables

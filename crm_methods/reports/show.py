@@ -30,7 +30,7 @@ MARK = "crm_methods"
 """Metadata key of outputs whose HTML was made here."""
 
 MAX_ROWS = 40
-MAX_CELL_CHARACTERS = 240
+MAX_CELL_CHARACTERS = 600
 
 
 class Presenter:

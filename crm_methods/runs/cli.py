@@ -71,6 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def command() -> NoReturn:
+    """``main`` as a process of its own: it ends with the exit status, and at once where the user stopped it.
+
+    A thread of the notebook's client may then still wait for an answer of a kernel that is gone, and would keep the process.
+    """
+    status = main()
+    if status == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def _run_command(given: Sequence[str]) -> int:
     parser = _parser()
     if not given:
@@ -236,4 +249,4 @@ def _printable(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

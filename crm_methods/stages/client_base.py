@@ -7,7 +7,6 @@ base moves in ``client_base_flow``, what is missing in ``client_base_gaps``, who
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer, answers
 from crm_methods.company.contracts import TABLES
 from crm_methods.company.intake import Canonical
-from crm_methods.company.periods import Period, current_period, previous_period
+from crm_methods.company.periods import Period, current_period, midnight, previous_period, within
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect
 from crm_methods.stages.client_base_spellings import CATEGORIES, spelling_rules
@@ -161,12 +160,6 @@ def client_facts(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
     )  # fmt: skip
 
 
-def within(column: str, period: Period) -> nw.Expr:
-    """Whether a date or timestamp lies in the period; compared with moments, which all engines take for either."""
-    after = period.end + dt.timedelta(days=1)
-    return (nw.col(column) >= nw.lit(_midnight(period.start))) & (nw.col(column) < nw.lit(_midnight(after)))
-
-
 def purchases_per_client(won: nw.LazyFrame[Any], current: Period, previous: Period, *, dated: bool = True) -> nw.LazyFrame[Any]:
     """Purchases and revenue of each client in the period, in the one before, and in all.
 
@@ -187,7 +180,7 @@ def purchases_per_client(won: nw.LazyFrame[Any], current: Period, previous: Peri
     """
     in_current = within("closed_on", current) if dated else nw.lit(True)
     in_previous = within("closed_on", previous) if dated else nw.lit(False)
-    before = nw.col("closed_on") < nw.lit(_midnight(previous.start)) if dated else nw.lit(False)
+    before = nw.col("closed_on") < nw.lit(midnight(previous.start)) if dated else nw.lit(False)
     purchase = nw.col("amount") >= 0
     marked = won.with_columns(
         revenue=nw.when(in_current).then(nw.col("amount")).otherwise(0),
@@ -210,10 +203,6 @@ def purchases_per_client(won: nw.LazyFrame[Any], current: Period, previous: Peri
     whole = summed.with_columns(*[nw.col(name).cast(nw.Int64) for name in counts])
     unknown = (nw.col("deals_won") > 0) & (nw.col("margin_known") == 0)
     return whole.with_columns(margin=nw.when(~unknown).then(nw.col("margin"))).drop("margin_known")
-
-
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime(day.year, day.month, day.day)
 
 
 def _held(data: Canonical, row: Mapping[Any, Any]) -> dict[str, float | None]:

@@ -9,10 +9,9 @@ import narwhals as nw
 import pandas as pd
 
 from crm_methods import formats
-from crm_methods.company.periods import current_period, previous_period
+from crm_methods.company.periods import current_period, previous_period, within
 from crm_methods.company.settings import Company
 from crm_methods.models.share_changes import CHANGE, SHARE, is_clear, share_changes
-from crm_methods.stages.client_base import within
 
 NO_CLEAR_CHANGE = "no clear change"
 LABELS: Mapping[str, str] = {

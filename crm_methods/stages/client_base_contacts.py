@@ -11,11 +11,10 @@ import pandas as pd
 from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
-from crm_methods.company.periods import current_period
+from crm_methods.company.periods import current_period, within
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect
 from crm_methods.models import rates
-from crm_methods.stages.client_base import within
 from crm_methods.stages.client_base_changes import in_brackets, of_two_periods
 
 UNKNOWN = "not recorded"

@@ -10,10 +10,9 @@ import narwhals as nw
 
 from crm_methods.company.contracts import TABLES, Column
 from crm_methods.company.intake import Canonical
-from crm_methods.company.periods import current_period
+from crm_methods.company.periods import current_period, within
 from crm_methods.company.questions import QUESTIONS
 from crm_methods.company.settings import Company
-from crm_methods.stages.client_base import within
 
 BLOCKS: Mapping[str, str] = {"contact": "Contact", "commercial": "Commercial", "deals": "Deals", "interactions": "Interactions"}
 """The four blocks of information of the method."""

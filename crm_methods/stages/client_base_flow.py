@@ -15,12 +15,11 @@ from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
-from crm_methods.engine import as_float, collect, month_number, month_of, month_start
+from crm_methods.engine import collect, month_number, month_of, month_start
+from crm_methods.models.concentration import gini
 from crm_methods.models.rates import wilson_interval
 
 TOP_NAMES = 10
-MIN_CLIENTS_FOR_GINI = 300
-"""Below this a Gini coefficient can't be told from its noise: shares of the top names say more."""
 MAX_COHORTS = 16
 MAX_QUARTERS_LATER = 12
 _CURVE_POINTS = 100
@@ -263,17 +262,17 @@ def concentration(data: Canonical, settings: Company, facts: nw.LazyFrame[Any]) 
     )
     if table["industry"].isna().all():
         table = table.drop(columns="industry")
-    gini = _gini(ranked, clients, revenue) if clients >= MIN_CLIENTS_FOR_GINI else None
+    unequal = gini(paying, "revenue")
     below_zero = facts.filter(nw.col("revenue") < 0)
     negative = collect(below_zero.select(nw.len().alias("clients"), nw.col("revenue").sum().alias("revenue"))).iloc[0]
     return Concentration(
-        sentence=_concentration_sentence(curve, clients, revenue, gini, negative, settings),
+        sentence=_concentration_sentence(curve, clients, revenue, unequal, negative, settings),
         table=table,
         caption=f"The largest clients by revenue ({settings.currency}), {current_period(settings).label}",
         curve=curve,
         clients=clients,
         top_share=float(table["cumulative_share"].iloc[-1]),
-        gini=gini,
+        gini=unequal,
     )
 
 
@@ -299,12 +298,6 @@ def _ranked(paying: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         rank=nw.col("one").cum_sum().over(order_by=["falling", "client_id"]),
         cumulative_revenue=nw.col("revenue").cum_sum().over(order_by=["falling", "client_id"]),
     )
-
-
-def _gini(ranked: nw.LazyFrame[Any], clients: int, revenue: float) -> float:
-    """G = (n + 1 − 2 Σ rᵢ·xᵢ / Σ xᵢ) / n with ranks r from the largest down."""
-    weighted = collect(ranked.select((as_float("rank") * as_float("revenue")).sum().alias("total")))["total"].iloc[0]
-    return float((clients + 1 - 2 * weighted / revenue) / clients)
 
 
 def _flow_sentence(months: pd.DataFrame, burn_in: pd.Timestamp, pause: int) -> str:
@@ -351,7 +344,7 @@ def _cohort_sentence(retention: pd.DataFrame) -> str:
 
 
 def _concentration_sentence(
-    curve: pd.DataFrame, clients: int, revenue: float, gini: float | None, negative: pd.Series[Any], settings: Company
+    curve: pd.DataFrame, clients: int, revenue: float, unequal: float | None, negative: pd.Series[Any], settings: Company
 ) -> str:
     names = min(TOP_NAMES, clients)
     top = float(curve.loc[curve["rank"] == names, "cumulative_revenue_share"].iloc[0])
@@ -359,7 +352,7 @@ def _concentration_sentence(
     if clients > 5 * TOP_NAMES:
         half = curve[curve["cumulative_revenue_share"] >= 0.5].iloc[0]
         text += f", and half of it comes from the largest {formats.share(half['client_share'])}"
-    text += f"; the Gini coefficient is {formats.number(gini, 2)}." if gini is not None else "."
+    text += f"; the Gini coefficient is {formats.number(unequal, 2)}." if unequal is not None else "."
     if negative["clients"]:
         count = int(negative["clients"])
         text += (

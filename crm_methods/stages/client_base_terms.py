@@ -86,7 +86,7 @@ def terms(data: Canonical, settings: Company) -> Terms | Unanswered:
         }
     )  # fmt: skip
     return Terms(
-        sentence=_terms_sentence(changes, recorded, settings),
+        sentence=_terms_sentence(changes, recorded),
         table=table.reset_index(drop=True),
         caption=f"Purchases of {current_period(settings).label} and of the period before; "
         "change in percentage points with its 95% interval, clustered by client, where it is clear among all compared",
@@ -164,7 +164,7 @@ def _band(column: str) -> nw.Expr:
     return nw.when(~discount.is_null()).then(band).otherwise(nw.lit(None, nw.String))
 
 
-def _terms_sentence(changes: pd.DataFrame, recorded: Mapping[str, float], settings: Company) -> str:
+def _terms_sentence(changes: pd.DataFrame, recorded: Mapping[str, float]) -> str:
     texts = []
     for attribute, rows in changes.groupby("attribute", sort=False):
         first = rows.iloc[0]

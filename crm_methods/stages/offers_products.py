@@ -22,7 +22,7 @@ from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import SEGMENT_LABELS, segment_label
 from crm_methods.engine import collect
-from crm_methods.models.rates import wilson_interval
+from crm_methods.models.rates import NORMAL_95, wilson_interval
 
 MIN_CLIENTS = 15
 MIN_SHARE = 0.01
@@ -224,8 +224,8 @@ def _tested(pairs: pd.DataFrame, clients: int, tests: int) -> pd.DataFrame:
     p_value = hypergeom.sf(both - 1, clients, a, b)
     return pairs.assign(
         lift=lift,
-        lift_low=lift * np.exp(-1.959964 * spread),
-        lift_high=lift * np.exp(1.959964 * spread),
+        lift_low=lift * np.exp(-NORMAL_95 * spread),
+        lift_high=lift * np.exp(NORMAL_95 * spread),
         p_value=p_value,
         q_value=_benjamini_hochberg(p_value, tests),
     )

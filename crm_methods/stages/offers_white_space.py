@@ -20,6 +20,7 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import collect
+from crm_methods.models.rates import NORMAL_95
 from crm_methods.stages.offers_products import MIN_CLIENTS, GoesTogether, len_of, minimum_support
 from crm_methods.stages.offers_profile import nth
 
@@ -272,8 +273,8 @@ def _ratio(judged: pd.DataFrame) -> dict[str, float]:
     return {
         "clients": clients,
         "uptake_share": share,
-        "low_share": max(0.0, share - 1.959964 * spread),
-        "high_share": min(1.0, share + 1.959964 * spread),
+        "low_share": max(0.0, share - NORMAL_95 * spread),
+        "high_share": min(1.0, share + NORMAL_95 * spread),
     }
 
 

@@ -8,7 +8,9 @@ rooms of this stage.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +72,7 @@ def cost_to_serve(data: Canonical, settings: Company) -> CostToServe | Unanswere
         return Unanswered(
             "segments.cost_to_serve", f"no contact is recorded between {period.label}.", ("interactions of the period",)
         )
-    by_client = tdabc.cost_by_client(interactions, rates, contact_costs=settings.costs.contact, **span)
+    by_client = cost_of_contacts(interactions, settings, rates, start=period.start, end=period.end)
     columns = ["pool", "cost", "used_share", "rate_cost", "allocated_cost", "unused_cost", "not_allocated_cost"]
     return CostToServe(
         sentence=_cost_sentence(rates, activities, settings.currency, period),
@@ -196,6 +198,25 @@ def whale_curve(data: Canonical, settings: Company, economics: nw.LazyFrame[Any]
         curve=pd.concat([start, curve.iloc[steps]], ignore_index=True),
         measure=what,
     )
+
+
+def cost_of_contacts(
+    contacts: nw.LazyFrame[Any],
+    settings: Company,
+    rates: pd.DataFrame,
+    *,
+    start: dt.date,
+    end: dt.date,
+    by: Sequence[str] = ("client_id",),
+) -> nw.LazyFrame[Any]:
+    """What each client's contacts cost, by the pools and prices of company.yml.
+
+    Parameters are those of ``cost_to_serve.priced_work``, the frame that of ``cost_to_serve.cost_by_client``.
+    """
+    work = tdabc.priced_work(
+        contacts, rates, start=start, end=end, pools=pools(settings), contact_costs=settings.costs.contact, by=by
+    )
+    return tdabc.cost_by_client(work, by)
 
 
 def pools(settings: Company) -> tuple[tdabc.Pool, ...]:

@@ -10,9 +10,10 @@ from typing import Any
 import narwhals as nw
 
 from crm_methods.company.intake import Canonical
-from crm_methods.company.periods import months_before
+from crm_methods.company.periods import midnight, months_before
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect
+from crm_methods.stages.segments_contracts import contract_margins
 from crm_methods.stages.segments_voices import from_client
 
 MONTHS = 12
@@ -141,7 +142,7 @@ def yearly_purchases(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
     ``compares`` says whether the year before is known whole.
     """
     won = data.scan("deals").filter(nw.col("status") == "won")
-    this_year, year_before = (_midnight(_day_after(months_before(settings.as_of, n * MONTHS))) for n in (1, 2))
+    this_year, year_before = (midnight(_day_after(months_before(settings.as_of, n * MONTHS))) for n in (1, 2))
     if data.has("deals", "closed_on"):
         day = nw.col("closed_on")
         now, before = day >= nw.lit(this_year), (day >= nw.lit(year_before)) & (day < nw.lit(this_year))
@@ -167,18 +168,18 @@ def _compares(data: Canonical, settings: Company) -> bool:
     if not data.has("deals", "closed_on"):
         return False
     first = collect(data.scan("deals").filter(nw.col("status") == "won").select(nw.col("closed_on").min()))["closed_on"]
-    begin = _midnight(months_before(settings.as_of, 2 * MONTHS))
+    begin = midnight(months_before(settings.as_of, 2 * MONTHS))
     return bool(first.notna().any() and first.iloc[0] <= begin + dt.timedelta(days=31))
 
 
 def _open_requests(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
     """Per client, when the oldest overdue complaint and request of the last year began that are still open."""
     contacts, began = data.scan("interactions"), nw.col("started_at")
-    after = _midnight(_day_after(settings.as_of))
+    after = midnight(_day_after(settings.as_of))
     nothing = contacts.select("client_id", complaint_at=began, request_at=began).head(0)
     if not data.has("interactions", "started_at", "resolved_at"):
         return nothing
-    begin = _midnight(_day_after(months_before(settings.as_of, MONTHS)))
+    begin = midnight(_day_after(months_before(settings.as_of, MONTHS)))
     inside = contacts.filter(began >= nw.lit(begin), began < nw.lit(after)).with_columns(kind=nw.col("kind").str.to_lowercase())
     # A kind of contact that is never solved is not waiting for a solution.
     solvable = collect(inside.filter(~nw.col("resolved_at").is_null()).select("kind").unique())["kind"].tolist()
@@ -198,25 +199,23 @@ def _open_requests(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
 
 
 def _contracts(data: Canonical, settings: Company) -> nw.LazyFrame[Any]:
-    """Per client, the first day on which one of its contracts ends soon, and what those contracts bring in a year."""
+    """Per client, the first day on which one of its contracts ends soon, and what those contracts earn in a year.
+
+    Margin where deals know it, by the share of the contracts' own bills as far as those do; else revenue.
+    """
     contracts, day = data.scan("contracts"), nw.col("ends_on")
-    first, last = (_midnight(settings.as_of + dt.timedelta(days=days)) for days in (0, CONTRACT_DAYS))
+    first, last = (midnight(settings.as_of + dt.timedelta(days=days)) for days in (0, CONTRACT_DAYS))
     ending = contracts.filter(day >= nw.lit(first), day <= nw.lit(last), nw.col("ended_by").is_null())
     per_client = ending.group_by("client_id").agg(
         contract_ends_on=day.min(), monthly=as_float("value_per_month").sum(), priced=nw.col("value_per_month").count()
     )
-    value = nw.when(nw.col("priced") > 0).then(nw.col("monthly") * (MONTHS * _earned_share(data)))
+    earned_share = nw.lit(1.0)
+    if data.has("deals", "margin"):
+        own, usual = contract_margins(data, settings)
+        per_client = per_client.join(own, on="client_id", how="left")
+        earned_share = nw.col("margin_share").fill_null(usual if math.isfinite(usual) else 1.0)
+    value = nw.when(nw.col("priced") > 0).then(nw.col("monthly") * MONTHS * earned_share)
     return per_client.select("client_id", "contract_ends_on", contract_value=value)
-
-
-def _earned_share(data: Canonical) -> float:
-    """The part of revenue that is earned: the margin of all won deals, or all of it where no margin is known."""
-    if not data.has("deals", "margin"):
-        return 1.0
-    won = data.scan("deals").filter(nw.col("status") == "won", ~nw.col("margin").is_null())
-    sums = collect(won.select(as_float("margin").sum(), as_float("amount").sum())).iloc[0]
-    share = float(sums["margin"]) / float(sums["amount"]) if sums["amount"] > 0 else math.nan
-    return min(1.0, max(0.0, share)) if math.isfinite(share) else 1.0
 
 
 def _money_column(data: Canonical) -> str:
@@ -225,7 +224,3 @@ def _money_column(data: Canonical) -> str:
 
 def _day_after(day: dt.date) -> dt.date:
     return day + dt.timedelta(days=1)
-
-
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time())

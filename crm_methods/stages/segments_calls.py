@@ -22,6 +22,8 @@ from crm_methods.stages.segments_call_facts import (
 )
 
 SHOWN_CALLS = 15
+WORDED_CALLS = 200
+"""Of so many clients the list for the CRM tells what is known of them."""
 NO_REASON = "no reason now"
 REASONS = {
     "complaint": "Complaint still open",
@@ -44,7 +46,7 @@ class CallList(Answer):
     ----------
     by_client
         One row per client (lazy): ``client_id``, ``call_rank`` (1 = first; missing without a reason), ``call_reason``,
-        ``at_stake`` (money a year).
+        ``at_stake`` (money a year), ``call_why`` (the facts behind the reason in a few words, of the first ``WORDED_CALLS``).
     by_reason
         One row per reason: ``call_reason``, ``clients``, ``at_stake``, the most money first.
     """
@@ -76,14 +78,15 @@ def call_list(
     by_reason = _by_reason(reasoned)
     clients = int(by_reason["clients"].sum())
     called = by_reason[by_reason["call_reason"] != NO_REASON].reset_index(drop=True)
-    first = _named_first(data, reasoned)
     money = money_word(data)
+    worded = _worded(_named_first(data, reasoned), money, settings)
+    first = worded.head(SHOWN_CALLS)
     return CallList(
         sentence=_sentence(called, first, clients, money, settings.currency),
-        table=_shown(first, money, settings),
+        table=_shown(first, money),
         caption=f"Whom to call first, by the {money} a year at stake",
         labels={f"{money}_at_stake": f"{money.capitalize()} a year at stake", "why": "What is known"},
-        by_client=_ranked(reasoned),
+        by_client=_with_words(_ranked(reasoned), worded, data),
         by_reason=called,
     )
 
@@ -113,19 +116,29 @@ def _ranked(reasoned: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     return ranked.select("client_id", "call_rank", "call_reason", "at_stake")
 
 
+def _with_words(ranked: nw.LazyFrame[Any], worded: pd.DataFrame, data: Canonical) -> nw.LazyFrame[Any]:
+    if worded.empty:
+        return ranked.with_columns(call_why=nw.lit(None, nw.String))
+    words = data.engine.frame(worded[["client_id", "why"]].rename(columns={"why": "call_why"}))
+    return ranked.join(words, on="client_id", how="left")
+
+
 def _named_first(data: Canonical, reasoned: nw.LazyFrame[Any]) -> pd.DataFrame:
     """The first clients with all that is known of them, their names and who is responsible for them."""
     ordered = reasoned.filter(nw.col("at_stake") > 0).with_columns(falling=-nw.col("at_stake"))
-    top = ordered.sort("falling", "client_id").head(SHOWN_CALLS)
+    top = ordered.sort("falling", "client_id").head(WORDED_CALLS)
     rows = collect(top.join(data.scan("clients").select("client_id", "name", "owner"), on="client_id", how="left"))
     rows = rows.sort_values(["falling", "client_id"], ignore_index=True)
     return rows.assign(client=rows["name"].where(rows["name"].notna(), rows["client_id"]))
 
 
-def _shown(first: pd.DataFrame, money: str, settings: Company) -> pd.DataFrame:
+def _worded(first: pd.DataFrame, money: str, settings: Company) -> pd.DataFrame:
     words = {label: reason for reason, label in REASONS.items()}
-    known = [_why(words[row["call_reason"]], row, money, settings) for row in first.to_dict("records")]
-    table = first.assign(why=known, reason=first["call_reason"]).rename(columns={"at_stake": f"{money}_at_stake"})
+    return first.assign(why=[_why(words[row["call_reason"]], row, money, settings) for row in first.to_dict("records")])
+
+
+def _shown(first: pd.DataFrame, money: str) -> pd.DataFrame:
+    table = first.assign(reason=first["call_reason"]).rename(columns={"at_stake": f"{money}_at_stake"})
     columns = ["client", "owner", "segment", "strategy", "reason", "why", f"{money}_at_stake"]
     return table[columns].dropna(axis="columns", how="all")
 

@@ -22,8 +22,11 @@ from crm_methods.company.settings import Company
 from crm_methods.engine import collect
 from crm_methods.models.btyd_fit import PurchaseFit, SpendFit, prior_statement
 from crm_methods.models.btyd_likelihood import PURCHASE_LIKELIHOODS
+from crm_methods.models.btyd_search import search_of
 from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.lifetime_value import LifetimeValueModel
+from crm_methods.models.parameter_draws import estimated
+from crm_methods.models.rates import ENDS_95, NORMAL_95
 from crm_methods.stages.segments_contracts import Contracts
 from crm_methods.stages.segments_limits import limits
 from crm_methods.stages.segments_trust import Trust
@@ -36,7 +39,12 @@ POPULATIONS = {
     "contract": "Clients under contract",
 }
 _TRIED_BY = ("numpy", "scipy", "pandas", "duckdb", "narwhals", "lifetimes")
-_Z = 1.959964
+_DRAWN_BY = ("pymc", "pymc-marketing")
+_ESTIMATION = {
+    "map": "maximum a posteriori with weak priors",
+    "ml": "maximum likelihood",
+    "bayes": "the posterior with weak priors, drawn from by pymc-marketing; of amounts, regular buyers and contracts its mode",
+}
 
 Row = tuple[str, str, str]
 """Section, item and value of the card, as text."""
@@ -88,7 +96,7 @@ def model_card(
         *_parameters(value, settings),
         *_contracts(contracts),
         *_checks(checks),
-        *_made(settings),
+        *_made(value, settings),
     ]
     return Card(
         sentence=_sentence(value, checks, warned, contracts),
@@ -213,10 +221,13 @@ def _parameters(value: LifetimeValue | Unanswered, settings: Company) -> list[Ro
     priors: dict[str, list[str]] = {}
     for name, fit in _fits(value.model):
         rows.append(("Parameters", f"{name} (95% intervals)", ", ".join(f"{item} {text}" for item, text in _with_intervals(fit))))
+        if isinstance(fit, PurchaseFit) and fit.posterior is not None:
+            drawn = formats.plural(len(fit.posterior.log_draws), "draw")
+            rows.append(("Parameters", f"{name} (posterior)", f"{drawn}; {fit.posterior}"))
         if fit.family in {*PURCHASE_LIKELIHOODS, "mbg_cnbd_k", "gamma_gamma"}:
             estimation = fit.estimation if isinstance(fit, PurchaseFit) else settings.lifetime_value.estimation
             family = "mbg_nbd" if fit.family == "mbg_cnbd_k" else fit.family
-            priors.setdefault(prior_statement(family) if estimation == "map" else "none", []).append(name)
+            priors.setdefault("none" if estimation == "ml" else prior_statement(family), []).append(name)
     if priors:
         said = [f"{', '.join(names)}: {stated}" for stated, names in priors.items()]
         units = "" if set(priors) == {"none"} else "; times in mean gaps, amounts in mean amounts"
@@ -237,7 +248,7 @@ def _contracts(found: Contracts | Unanswered | None) -> list[Row]:
     fit, section = found.fit, "Contracts"
     alpha, beta = np.sqrt(np.diag(fit.covariance)).tolist()
     said = [
-        f"{name} {_estimate(number, sd, at_bound=name in fit.at_bound)}"
+        f"{name} {_estimate(number, _around(number, sd), at_bound=name in fit.at_bound)}"
         for name, number, sd in (("alpha", fit.alpha, alpha), ("beta", fit.beta, beta))
     ]
     reason = f"; {fit.reason}" if fit.reason else ""
@@ -258,22 +269,34 @@ def _fits(model: LifetimeValueModel) -> list[tuple[str, PurchaseFit | SpendFit]]
 
 
 def _with_intervals(fit: PurchaseFit | SpendFit) -> list[tuple[str, str]]:
-    """Estimates with exp(log θ ± 1.96 sd); a parameter that is fixed (k) has no interval."""
-    sds = np.sqrt(np.diag(fit.covariance)) if fit.covariance is not None else np.array([])
+    """Estimates with their intervals; a parameter that is fixed (k) has none."""
     unit = f" {fit.time_unit}s" if isinstance(fit, PurchaseFit) else ""
+    ends = _log_ends(fit)
     rows = []
     for place, (name, estimate) in enumerate(fit.parameters.items()):
-        sd = float(sds[place]) if place < len(sds) else None
-        rows.append((name, _estimate(estimate, sd, unit if name in {"alpha", "beta"} else "", name in fit.at_bound)))
+        within = ends[place] if place < len(ends) else None
+        rows.append((name, _estimate(estimate, within, unit if name in {"alpha", "beta"} else "", name in fit.at_bound)))
     return rows
 
 
-def _estimate(estimate: float, sd: float | None, unit: str = "", at_bound: bool = False) -> str:
+def _log_ends(fit: PurchaseFit | SpendFit) -> list[tuple[float, float]]:
+    """Of each parameter that is not fixed, between what bounds its logarithm lies: by the draws, else 1.96 sd to either side."""
+    if isinstance(fit, PurchaseFit) and fit.posterior is not None:
+        return [(float(low), float(high)) for low, high in np.quantile(fit.posterior.log_draws, ENDS_95, axis=0).T]
+    sds = np.sqrt(np.diag(fit.covariance)).tolist() if fit.covariance is not None else []
+    return [_around(fit.parameters[name], sd) for name, sd in zip(estimated(fit), sds)]
+
+
+def _around(estimate: float, sd: float) -> tuple[float, float]:
+    return float(np.log(estimate)) - NORMAL_95 * sd, float(np.log(estimate)) + NORMAL_95 * sd
+
+
+def _estimate(estimate: float, log_ends: tuple[float, float] | None, unit: str = "", at_bound: bool = False) -> str:
     said = f"{_significant(estimate)}{unit}"
-    if sd is not None:
+    if log_ends is not None:
         # Beyond this no float holds the end; such an interval says that nothing is known.
-        ends = [estimate * float(np.exp(np.clip(side * _Z * sd, -50, 50))) for side in (-1, 1)]
-        said += f" ({formats.interval(ends[0], ends[1], _significant)})"
+        low, high = (estimate * float(np.exp(np.clip(end - np.log(estimate), -50, 50))) for end in log_ends)
+        said += f" ({formats.interval(low, high, _significant)})"
     return f"{said}, at its bound" if at_bound else said
 
 
@@ -293,14 +316,19 @@ def _checks(checks: Trust | Unanswered) -> list[Row]:
     return [("Checks", row["check"], f"{row['verdict']}: {row['result']}") for row in checks.table.to_dict("records")]
 
 
-def _made(settings: Company) -> list[Row]:
+def _made(value: LifetimeValue | Unanswered, settings: Company) -> list[Row]:
     chosen = settings.lifetime_value
     section = "How it was made"
-    estimation = "maximum a posteriori with weak priors" if chosen.estimation == "map" else "maximum likelihood"
+    fits = [] if isinstance(value, Unanswered) else [population.fit for population in value.model.populations]
+    drawn = any(fit is not None and fit.posterior is not None for fit in fits)
     versions = {"crm-methods": crm_methods.__version__, "Python": platform.python_version()}
-    versions |= {name: version(name) for name in _TRIED_BY}
+    versions |= {name: version(name) for name in (*_TRIED_BY, *(_DRAWN_BY if drawn else ()))}
     return [
-        (section, "Estimation", f"{estimation}; time in {chosen.time_unit}s"),
+        (
+            section,
+            "Estimation",
+            f"{_ESTIMATION['bayes' if drawn else search_of(chosen.estimation)]}; time in {chosen.time_unit}s",
+        ),
         (
             section,
             "Months",

@@ -23,9 +23,11 @@ from crm_methods.models import contract_retention as sbg
 from crm_methods.models import rates
 from crm_methods.models.btyd_fit import DAYS_PER_MONTH
 from crm_methods.models.btyd_likelihood import Floats
+from crm_methods.models.btyd_search import search_of
 from crm_methods.models.contract_histories import MAX_CONTRACTS, standing, terms_of_deals, terms_of_table, usual_term
 from crm_methods.models.lifetime_value import monthly_discount_rate
 from crm_methods.models.purchase_history import Money
+from crm_methods.models.residual_worth import FURTHER_YEARS
 from crm_methods.models.simulated_worth import ContractDraws
 from crm_methods.stages.segments_contracts_wording import Records, Source, contracts_sentence
 
@@ -81,7 +83,8 @@ def contracts(data: Canonical, settings: Company, keep: Keep) -> Contracts | Una
     stands = standing(terms, settings.as_of, months)
     begun = stands[stands["start"] <= day_of(settings.as_of)]
     ended = begun.loc[begun["ended_at"] > 0, "ended_at"]
-    fit = sbg.fit_contracts(ended, begun.loc[begun["running"], "survived"], settings.lifetime_value.estimation)
+    search = search_of(settings.lifetime_value.estimation)
+    fit = sbg.fit_contracts(ended, begun.loc[begun["running"], "survived"], search)
     money, rows = _valued(data, settings, stands, fit)
     table = renewals(begun, fit)
     values = data.engine.frame(_per_client(rows, settings, money)).with_columns(nw.col("next_renewal_on").cast(nw.Date))
@@ -122,6 +125,26 @@ def contract_clients(data: Canonical) -> nw.LazyFrame[Any]:
     """The clients that have or had a contract, one row each: ``client_id``; those of the contracts table, else of deals."""
     held = _contracts_table(data) if _source(data) == "contracts" else _bills(data)
     return held.select("client_id").unique("client_id")
+
+
+def contract_margins(data: Canonical, settings: Company) -> tuple[nw.LazyFrame[Any], float]:
+    """What is left of the revenue of contracts after the cost of goods, 0–1.
+
+    Returns
+    -------
+    tuple
+        One row per client whose bills have a margin: ``client_id``, ``margin_share`` of its own bills. And the share of
+        everybody else: of all bills, else of all won deals, else as company.yml says; NaN where nothing says it.
+    """
+    priced = _won(data).filter(~nw.col("margin").is_null())
+    bills = priced.filter(_is_bill()).group_by("client_id").agg(as_float("amount").sum(), as_float("margin").sum())
+    usual = settings.margin_share or np.nan
+    for known in (bills, priced):
+        sums = collect(known.select(as_float("amount").sum(), as_float("margin").sum())).fillna(0.0).iloc[0]
+        if sums["amount"] > 0:
+            usual = float(sums["margin"] / sums["amount"])
+            break
+    return bills.select("client_id", margin_share=nw.col("margin") / nw.col("amount")), usual
 
 
 def without_contract_deals(data: Canonical, purchases: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -173,14 +196,32 @@ def contract_draws(found: Contracts, settings: Company, costs: pd.DataFrame | No
     if costs is not None:
         cost = costs.set_index("client_id")["cost_per_month"].reindex(clients).fillna(0.0).to_numpy(dtype=np.float64)
 
-    def draw(rng: np.random.Generator) -> Floats:
-        months = sbg.simulate_contracts(sbg.drawn(found.fit, rng), rows, horizon, rate, rng)
+    def worth(months: Floats) -> Floats:
         longest = np.zeros(len(clients))
         np.maximum.at(longest, codes, months)
-        worth: Floats = np.bincount(codes, weights=earned * months, minlength=len(clients)) - cost * longest
-        return worth
+        by_client: Floats = np.bincount(codes, weights=earned * months, minlength=len(clients)) - cost * longest
+        return by_client
 
-    return ContractDraws(pd.DataFrame({"client_id": clients}), draw)
+    def draw(rng: np.random.Generator) -> Floats:
+        return worth(sbg.simulate_contracts(sbg.drawn(found.fit, rng), rows, horizon, rate, rng))
+
+    far = horizon + 12 * FURTHER_YEARS
+    beyond = sbg.expected_months(found.fit, rows, far, rate) - sbg.expected_months(found.fit, rows, horizon, rate)
+    return ContractDraws(pd.DataFrame({"client_id": clients}), draw, worth(beyond))
+
+
+def contract_revenue(data: Canonical, found: Contracts, settings: Company) -> nw.LazyFrame[Any]:
+    """Revenue that running contracts are expected to bring within the horizon, not discounted.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        One row per client under contract: ``client_id`` and ``contract_revenue``; a contract without a value counts 0.
+    """
+    rows = collect(found.rows.sort("client_id", "contract_id"), max_rows=MAX_CONTRACTS)
+    months = sbg.expected_months(found.fit, rows, settings.lifetime_value.horizon_months, 0.0)
+    worth = rows.assign(contract_revenue=months * rows["value_per_month"].fillna(0.0))
+    return data.engine.frame(worth.groupby("client_id", as_index=False)["contract_revenue"].sum())
 
 
 def renewals(begun: pd.DataFrame, fit: sbg.ContractFit) -> pd.DataFrame:
@@ -270,16 +311,10 @@ def _valued(data: Canonical, settings: Company, stands: pd.DataFrame, fit: sbg.C
 
 
 def _margin_shares(data: Canonical, settings: Company, clients: pd.Series[Any]) -> pd.Series[Any]:
-    """Margin share of each client's own bills, else of all bills, else of all won deals, else as company.yml says."""
-    known = ~nw.col("margin").is_null()
-    sums = _bills(data).filter(known).select("client_id", as_float("amount"), as_float("margin")).group_by("client_id")
-    bills = collect(sums.agg(nw.col("amount").sum(), nw.col("margin").sum()).sort("client_id"), max_rows=MAX_CONTRACTS)
-    whole = bills
-    if whole.empty:
-        whole = collect(_won(data).filter(known).select(as_float("amount").sum(), as_float("margin").sum())).fillna(0.0)
-    amount = float(whole["amount"].sum())
-    base = float(whole["margin"].sum()) / amount if amount > 0 else settings.margin_share or np.nan
-    return clients.map((bills["margin"] / bills["amount"]).set_axis(bills["client_id"])).fillna(base).astype(float)
+    """The margin share of each client's contracts."""
+    own, usual = contract_margins(data, settings)
+    known = collect(own, max_rows=MAX_CONTRACTS).set_index("client_id")["margin_share"]
+    return clients.map(known).fillna(usual).astype(float)
 
 
 def _per_client(rows: pd.DataFrame, settings: Company, money: Money) -> pd.DataFrame:
@@ -317,7 +352,7 @@ def _worth_interval(rows: pd.DataFrame, money: Money, fit: sbg.ContractFit, sett
         else:
             months = sbg.simulate_contracts(drawn, runs, *_horizon(settings), rng)
         totals.append(float(earned @ months))
-    low, high = np.quantile(totals, (0.025, 0.975))
+    low, high = np.quantile(totals, rates.ENDS_95)
     return float(low), float(high)
 
 

@@ -19,11 +19,15 @@ from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.contract_histories import MAX_CONTRACTS
 from crm_methods.models.equity_intervals import MAX_SIMULATED, TOTAL, equity_intervals
 from crm_methods.models.purchase_ladder import Population, in_words
+from crm_methods.models.residual_worth import FURTHER_YEARS, residual_worth
 from crm_methods.models.simulated_worth import ContractDraws
+from crm_methods.stages.segments import evenly_spread
 from crm_methods.stages.segments_value import LifetimeValue
 from crm_methods.stages.segments_worth import ClientWorth, of_purchases
 
 INTERVAL_DRAWS = 500
+MAX_FOLLOWED = 20_000
+"""Clients of whom is asked what they are worth beyond the horizon."""
 
 
 @answers("segments.customer_equity")
@@ -44,8 +48,9 @@ def customer_equity(
     -------
     Answer
         A row per segment, and ``all``: ``clients``, ``expected_active_clients`` (missing under the naive forecast),
-        ``expected_purchases``, with contracts ``contract_equity`` (``contract_revenue``), and ``equity``
-        (``equity_revenue``) with ``_low`` and ``_high``.
+        ``expected_purchases``, with contracts ``contract_equity`` (``contract_revenue``), ``equity``
+        (``equity_revenue``) with ``_low`` and ``_high``, and ``residual_share`` (0–1): of what it would be worth with the
+        ``residual_worth.FURTHER_YEARS`` after the horizon, what lies in these; missing where that is not known.
     """
     base = worth if isinstance(worth, ClientWorth) else of_purchases(worth)
     fitted = [population for population in base.populations if population.fit is not None]
@@ -55,14 +60,22 @@ def customer_equity(
     by_segment = base.values.join(client_segments.select("client_id", "segment"), on="client_id", how="left")
     table, names = _table(base, fitted, settings, by_segment)
     equity, contracts = names
+    table = table.assign(residual_share=_residual_shares(table, equity, _beyond(base, fitted, settings, by_segment)))
     title = "Customer equity" if base.money == "margin" else "Expected revenue"
     shown = ["clients", "expected_active_clients", "expected_purchases", *([contracts] if base.contracts else []), equity]
     chosen = settings.lifetime_value
     return Answer(
         sentence=" ".join(
-            filter(None, [_equity_sentence(table, equity, base, settings), *_grounds(table, names, base, settings)])
+            filter(
+                None,
+                [
+                    _equity_sentence(table, equity, base, settings),
+                    _residual_sentence(table, settings),
+                    *_grounds(table, names, base, settings),
+                ],
+            )
         ),
-        table=table[["segment", *shown, f"{equity}_low", f"{equity}_high"]],
+        table=table[["segment", *shown, f"{equity}_low", f"{equity}_high", "residual_share"]],
         caption=(
             f"{title} by segment, {formats.plural(chosen.horizon_months, 'month')} ahead, "
             f"discounted at {formats.share(chosen.annual_discount_rate)} a year"
@@ -74,6 +87,7 @@ def customer_equity(
             f"{equity}_high": "to",
             "clients": "Clients that ever bought" if base.contracts is None else "Clients that ever bought or had a contract",
             "expected_active_clients": "Of them alive (expected)",
+            "residual_share": f"Of it and {FURTHER_YEARS} more years: beyond",
         },
     )
 
@@ -112,6 +126,63 @@ def _table(
         table = table.assign(**{contracts: [parts.get(name, parts.sum()) for name in table["segment"]]})
     named = {"equity": equity, "equity_low": f"{equity}_low", "equity_high": f"{equity}_high", "purchases": "expected_purchases"}
     return table.rename(columns=named), (equity, contracts)
+
+
+def _beyond(base: ClientWorth, fitted: list[Population], settings: Company, by_segment: nw.LazyFrame[Any]) -> dict[Any, float]:
+    """What each segment, and ``TOTAL``, is expected to be worth after the horizon; empty where a forecast knows no end."""
+    if any(population.rung == "naive" for population in fitted):
+        return {}
+    parts = []
+    if fitted:
+        parts.append(_purchases_beyond(base, fitted, settings, by_segment))
+    if base.contracts is not None and base.contracts.beyond is not None:
+        held = _in_segments(base.contracts, by_segment)
+        assert held is not None
+        parts.append(pd.Series(base.contracts.beyond).groupby(held.clients["segment"].to_numpy(), dropna=False).sum())
+    if not parts:
+        return {}
+    summed = pd.concat(parts).groupby(level=0, dropna=False).sum()
+    return {**summed.to_dict(), TOTAL: float(summed.sum())}
+
+
+def _purchases_beyond(
+    base: ClientWorth, fitted: list[Population], settings: Company, by_segment: nw.LazyFrame[Any]
+) -> pd.Series[Any]:
+    """By segment, from at most ``MAX_FOLLOWED`` clients evenly spread over the ids."""
+    cost = "cost_per_month" if base.knows_cost else None
+    names = ["segment", "population", "x", "t_x", "T", f"expected_{base.money}", *([cost] if cost else [])]
+    bought = by_segment.filter(~nw.col("x").is_null()).select("client_id", *names)
+    rows = collect(evenly_spread(bought, MAX_FOLLOWED), max_rows=MAX_FOLLOWED)
+    worth = residual_worth(
+        rows,
+        fitted,
+        money=base.money,
+        cost_per_month=cost,
+        horizon_months=settings.lifetime_value.horizon_months,
+        annual_discount_rate=settings.lifetime_value.annual_discount_rate,
+    )
+    clients = int(collect(bought.select(n=nw.len()))["n"].iloc[0])
+    beyond: pd.Series[Any] = (
+        pd.Series(worth).groupby(rows["segment"].to_numpy(), dropna=False).sum() * clients / max(len(rows), 1)
+    )
+    return beyond
+
+
+def _residual_shares(table: pd.DataFrame, equity: str, beyond: dict[Any, float]) -> list[float]:
+    """Of what clients are worth within and after the horizon, the share after it; of a worth below zero there is none."""
+    shares = []
+    for name, within in zip(table["segment"], table[equity], strict=True):
+        after = beyond.get(name, math.nan)
+        shares.append(after / (within + after) if within > 0 and after >= 0 else math.nan)
+    return shares
+
+
+def _residual_sentence(table: pd.DataFrame, settings: Company) -> str:
+    share = table.loc[table["segment"] == TOTAL, "residual_share"].iloc[0]
+    if pd.isna(share):
+        return ""
+    months = formats.plural(settings.lifetime_value.horizon_months, "month")
+    return f"Were {FURTHER_YEARS} more years counted, {formats.share(share)} of the sum would lie beyond these {months}."
 
 
 def _in_segments(contracts: ContractDraws | None, by_segment: nw.LazyFrame[Any]) -> ContractDraws | None:

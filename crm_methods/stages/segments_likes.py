@@ -9,14 +9,15 @@ import narwhals as nw
 import pandas as pd
 
 from crm_methods import formats
-from crm_methods.company.answers import Answer, Unanswered, answers
+from crm_methods.company.answers import Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
-from crm_methods.models.group_differences import ALL, MIN_CLIENTS, Tally, flagged, valued
+from crm_methods.models.group_differences import ALL, Tally, flagged, valued
 from crm_methods.stages.segments_voices import (
     QUESTION,
     Items,
+    Voices,
     difference_sentence,
     few_sentence,
     heard,
@@ -26,6 +27,7 @@ from crm_methods.stages.segments_voices import (
     survey_replies,
     tested,
     together,
+    too_few_surveyed,
 )
 from crm_methods.stages.segments_wants import in_words, surveyed_criteria
 
@@ -37,19 +39,16 @@ _RATING = "the rating of "
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Likes(Answer):
+class Likes(Voices):
     """What each segment likes.
 
     Attributes
     ----------
     ratings
         One row per segment (``all`` first) and criterion: ``rating`` with ``_low`` and ``_high``, ``clients`` that rated it.
-    tests
-        One row per comparison between segments (``group_differences.differences``).
     """
 
     ratings: pd.DataFrame
-    tests: pd.DataFrame
 
 
 @answers(QUESTION)
@@ -78,8 +77,7 @@ def likes(data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any]
     ratings, table, tests = _ratings(own), _by_segment(own), tested(own, settings)
     shares = [f"{name}_share" for name in _SHARES if f"{name}_share" in table]
     if ratings["rating"].isna().all() and table[shares].isna().all(axis=None):
-        reason = f"fewer than {MIN_CLIENTS} clients answered such a survey from {period.label}."
-        return Unanswered(QUESTION, reason, ("more survey answers of the period",))
+        return too_few_surveyed(settings)
     return Likes(
         sentence=together(
             _shares_sentence(table.iloc[0]),

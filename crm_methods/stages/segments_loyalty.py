@@ -14,7 +14,6 @@ from crm_methods.models.within_clients import Slope, within_slope
 from crm_methods.stages.segments import CostToServe
 from crm_methods.stages.segments_loyalty_panel import (
     FIRST_YEARS,
-    CostRecord,
     Histories,
     client_purchases,
     client_quarters,
@@ -87,7 +86,7 @@ def loyalty(data: Canonical, settings: Company, cost: CostToServe | Unanswered) 
     if not lead:
         return Unanswered("segments.loyalty", "the costs of the clients hardly vary over time, or in too few of them")
     return Loyalty(
-        sentence=_sentence(estimates, lead, rows, record, known),
+        sentence=_sentence(estimates, lead, rows, known),
         table=_table(estimates, lead),
         caption="Change of cost to serve within clients with a year of tenure (the last row: with every doubling of purchases), "
         f"{formats.date(record.start)} to {formats.date(record.end)}; 95% intervals clustered by client",
@@ -161,7 +160,7 @@ def _table(estimates: dict[str, Slope | None], lead: str) -> pd.DataFrame:
     return table.drop(columns="note") if (table["note"] == "").all() else table
 
 
-def _sentence(estimates: dict[str, Slope | None], lead: str, rows: pd.DataFrame, record: CostRecord, known: Histories) -> str:
+def _sentence(estimates: dict[str, Slope | None], lead: str, rows: pd.DataFrame, known: Histories) -> str:
     words = [_lead_words(estimates, lead), _drift_words(estimates, lead), _purchase_words(estimates["per_purchase"])]
     taken = f", of one client in {formats.number(known.one_in)}, evenly spread over the ids" if known.one_in > 1 else ""
     words.append(

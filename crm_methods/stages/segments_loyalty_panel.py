@@ -13,8 +13,7 @@ import pandas as pd
 from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number, day_of, month_number, month_of, month_start
-from crm_methods.models import cost_to_serve as tdabc
-from crm_methods.stages.segments import CostToServe, evenly_spread, pools
+from crm_methods.stages.segments import CostToServe, cost_of_contacts, evenly_spread
 
 MAX_ROWS = 600_000
 """Client-quarters, or purchases, in memory; of more clients an evenly spread sample is taken."""
@@ -242,8 +241,5 @@ def _with_purchases_so_far(contacts: nw.LazyFrame[Any], purchases: nw.LazyFrame[
 
 def _costs(contacts: nw.LazyFrame[Any], settings: Company, record: CostRecord, by: str) -> nw.LazyFrame[Any]:
     """What contacts cost, per client and ``by``: ``cost``."""
-    served = tdabc.cost_by_client(
-        contacts, record.rates, start=record.start, end=record.end, pools=pools(settings),
-        contact_costs=settings.costs.contact, by=("client_id", by),
-    )  # fmt: skip
+    served = cost_of_contacts(contacts, settings, record.rates, start=record.start, end=record.end, by=("client_id", by))
     return served.select("client_id", by, cost=nw.col("cost_to_serve"))

@@ -16,7 +16,7 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import SEGMENT_LABELS, segment_label
 from crm_methods.engine import collect
-from crm_methods.models.rates import wilson_interval
+from crm_methods.models.rates import ENDS_95, wilson_interval
 from crm_methods.stages.segments_cuts import Cuts
 from crm_methods.stages.segments_matrix import Matrix
 from crm_methods.stages.segments_moves import LEVEL, MAX_JUDGED, Judged, Panel, judged, reported_by_chance, shares_by_chance
@@ -204,11 +204,12 @@ def _against_chance(
     shares = shares[np.isfinite(shares)]
     changed_rows = np.flatnonzero((rows["segment"] != rows["previous_segment"]).to_numpy())
     looked_at = changed_rows[:: max(1, math.ceil(len(changed_rows) / MAX_JUDGED))]
+    low, high = np.quantile(shares, ENDS_95) if shares.size else (math.nan, math.nan)
     benchmark = Benchmark(
         share=moved_count / count if count else math.nan,
         chance_share=float(shares.mean()) if shares.size else math.nan,
-        low=float(np.quantile(shares, 0.025)) if shares.size else math.nan,
-        high=float(np.quantile(shares, 0.975)) if shares.size else math.nan,
+        low=float(low),
+        high=float(high),
         reported_share=reported_by_chance(panel, cuts, width),
         both_clients=count,
         drawn_clients=len(rows),

@@ -28,6 +28,7 @@ from crm_methods.models.new_clients import (
 )
 from crm_methods.models.parameter_draws import drawn_spend, draws
 from crm_methods.models.purchase_history import Money
+from crm_methods.models.rates import ENDS_95, NORMAL_95
 from crm_methods.stages.segments_value import LifetimeValue
 
 WINDOW_MONTHS = 24
@@ -65,12 +66,11 @@ def of_value(data: Canonical, settings: Company, value: LifetimeValue | Unanswer
         return Answer(sentence=said, table=pd.DataFrame(), caption="")
     if isinstance(value, Unanswered):
         return Unanswered("segments.new_clients", value.reason, value.would_help)
-    return new_clients(data, settings, value.values, value.model, value.money, value.values)
+    return new_clients(settings, value.values, value.model, value.money, value.values)
 
 
 @answers("segments.new_clients")
 def new_clients(
-    data: Canonical,
     settings: Company,
     history: nw.LazyFrame[Any],
     model: LifetimeValueModel,
@@ -187,8 +187,8 @@ def _table(clients: Floats, worth: Floats, numbers: Floats, brought: Floats, mon
     rows = []
     for start, end in [*spans, (0, horizon)] if len(spans) > 1 else spans:
         whole = (start, end) == (0, horizon)
-        low, high = np.quantile(numbers[:, start:end].sum(axis=1), (0.025, 0.975))
-        least, most = np.quantile(brought[:, start:end].sum(axis=1), (0.025, 0.975))
+        low, high = np.quantile(numbers[:, start:end].sum(axis=1), ENDS_95)
+        least, most = np.quantile(brought[:, start:end].sum(axis=1), ENDS_95)
         rows.append(
             {
                 "months_ahead": "All months" if whole else f"{start + 1} to {end}",
@@ -224,7 +224,7 @@ def _sentence(found: Arrivals, seen: _Seen, table: pd.DataFrame, settings: Compa
     ]
     if found.dispersion > 1.5:
         said.append("They come in bursts, months differing by more than chance, which the intervals count in.")
-    if abs(found.change) > 1.96:
+    if abs(found.change) > NORMAL_95:
         how = "more" if found.change > 0 else "fewer"
         said.append(
             f"The later half of these months brought {formats.number(found.later)}, the earlier half "

@@ -19,16 +19,16 @@ from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import Period, current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float, collect, day_number, day_of, month_number, month_of
-from crm_methods.models import cost_to_serve as tdabc
 from crm_methods.models import rates
+from crm_methods.models.btyd_fit import DAYS_PER_MONTH
 from crm_methods.models.payment_delay import capital_cost, overdue_invoices
 from crm_methods.models.rank_correlation import RankCorrelation, rank_correlation
 from crm_methods.stages.segments import (
     CostToServe,
     capital_rate,
+    cost_of_contacts,
     evenly_spread,
     knows_payments,
-    pools,
     read_once,
     won_deals,
 )
@@ -45,7 +45,6 @@ MAX_CLIENTS = 200_000
 FEWEST_QUARTERS = 4
 WEAK_BELOW = 0.2
 """A rank correlation nearer to 0 than this is called weak."""
-_DAYS_PER_MONTH = 30.4375
 _FEWEST_DAYS = 30
 """Days after its start that a client must have in the period for its cost of being kept to be known."""
 
@@ -55,14 +54,13 @@ class CostPhases(Answer):
     """Cost to serve by phase; ``phases`` has one row per phase.
 
     ``known_quarters`` are the quarters of the period in which both contacts and their cost are recorded, ``with_tenure`` the
-    rank correlation of cost per revenue with the days since a client's first purchase, ``run_rate_with_tenure`` that of the
-    cost of keeping alone. Of ``compared_clients`` so many as ``moved_clients`` would stand in another cell by the latter.
+    rank correlation of cost per revenue with the days since a client's first purchase. Of ``compared_clients`` so many as
+    ``moved_clients`` would stand in another cell by the cost of keeping alone.
     """
 
     phases: pd.DataFrame
     known_quarters: int
     with_tenure: RankCorrelation | None
-    run_rate_with_tenure: RankCorrelation | None
     compared_clients: int
     moved_clients: int
 
@@ -97,7 +95,7 @@ def cost_phases(
     quarters = _known_quarters(data, settings, period)
     words = [
         _phase_words(phases, new, settings), _tenure_words(correlations), _moved_words(compared, moved),
-        _quarter_words(quarters, period), _sample_words(one_in, len(told)), _young_words(data, settings, first, period),
+        _quarter_words(quarters, period), _sample_words(one_in, len(told)), _young_words(settings, first, period),
     ]  # fmt: skip
     return CostPhases(
         sentence=" ".join(word for word in words if word),
@@ -112,7 +110,6 @@ def cost_phases(
         phases=phases,
         known_quarters=quarters,
         with_tenure=correlations[0],
-        run_rate_with_tenure=correlations[1],
         compared_clients=compared,
         moved_clients=moved,
     )  # fmt: skip
@@ -142,10 +139,10 @@ def with_running_cost(
     long_enough = nw.col("kept_days") >= min(_FEWEST_DAYS, end - start + 1)
     active = joined.filter(long_enough, (nw.col("deals") > 0) | (nw.col("contacts") > 0) | (nw.col("cost_to_serve") > 0))
     sums = collect(active.select(nw.col("run_rate").sum(), nw.col("kept_days").sum())).fillna(0.0).iloc[0]
-    mean = float(sums["run_rate"]) * _DAYS_PER_MONTH / float(sums["kept_days"]) if sums["kept_days"] > 0 else None
+    mean = float(sums["run_rate"]) * DAYS_PER_MONTH / float(sums["kept_days"]) if sums["kept_days"] > 0 else None
     safe = nw.when(long_enough).then(nw.col("kept_days")).otherwise(nw.lit(1))
     young = usual if mean is None else nw.lit(round(mean, 6))
-    own = nw.when(long_enough).then((nw.col("run_rate") * _DAYS_PER_MONTH / safe).round(6)).otherwise(young)
+    own = nw.when(long_enough).then((nw.col("run_rate") * DAYS_PER_MONTH / safe).round(6)).otherwise(young)
     running = nw.when(nw.col("first_day").is_null()).then(usual).otherwise(own)
     return joined.with_columns(running_cost=running).drop("first_day", "run_rate", "kept_days")
 
@@ -163,11 +160,8 @@ def _by_phase(
     """One row per client and phase in which it had a contact or a cost: ``contacts``, ``cost``."""
     onboarding = settings.costs.onboarding_days
     contacts = data.scan("interactions").join(first, on="client_id", how="left")
-    served = tdabc.cost_by_client(
-        contacts.with_columns(phase=_phase(day_number("started_at"), onboarding)), cost.table,
-        start=period.start, end=period.end, pools=pools(settings), contact_costs=settings.costs.contact,
-        by=("client_id", "phase"),
-    )  # fmt: skip
+    phased = contacts.with_columns(phase=_phase(day_number("started_at"), onboarding))
+    served = cost_of_contacts(phased, settings, cost.table, start=period.start, end=period.end, by=("client_id", "phase"))
     parts = [served.select("client_id", "phase", "contacts", cost=nw.col("cost_to_serve"))]
     nobody = nw.lit(0).cast(nw.Int64)
     if data.has("deals", "delivery_cost"):
@@ -228,7 +222,7 @@ def _phases(by_phase: nw.LazyFrame[Any], days: nw.LazyFrame[Any]) -> pd.DataFram
     if not total > 0:
         return pd.DataFrame()
     months = days.join(by_phase, on=["client_id", "phase"], how="left").select(
-        "client_id", "phase", total=nw.col("cost").fill_null(0.0), count=nw.col("days") / _DAYS_PER_MONTH
+        "client_id", "phase", total=nw.col("cost").fill_null(0.0), count=nw.col("days") / DAYS_PER_MONTH
     )
     monthly = rates.means_by(months, ["phase"]).set_index("phase").reindex(list(PHASES))
     table = table.fillna(0.0).astype({"clients": "int64", "contacts": "int64"}).assign(
@@ -365,7 +359,7 @@ def _sample_words(one_in: int, rows: int) -> str:
     return "" if one_in == 1 else f"The comparison with tenure rests on {formats.number(rows)} clients, one in {one_in}."
 
 
-def _young_words(data: Canonical, settings: Company, first: nw.LazyFrame[Any], period: Period) -> str:
+def _young_words(settings: Company, first: nw.LazyFrame[Any], period: Period) -> str:
     """A warning where the deals on record begin so late that old clients pass for new ones."""
     earliest = collect(first.select(day=nw.col("first_day").min()))["day"]
     if earliest.empty or pd.isna(earliest.iloc[0]):

@@ -70,7 +70,7 @@ def scores(data: Canonical, settings: Company) -> Scores | Unanswered:
         return Unanswered("segments.scores", "nobody has bought up to the as-of day.", ("won deals with their dates",))
     cuts = _told_cuts(found, own)
     return Scores(
-        sentence=_sentence(cells, found, own, settings),
+        sentence=_sentence(cells, found, own),
         table=_table(cells, cuts),
         caption=f"Clients by recency (up to {formats.date(settings.as_of)}) and frequency ({current_period(settings).label})",
         labels={
@@ -209,9 +209,7 @@ def _orders_words(least: int, most: int | None) -> str:
     return orders if least == most else f"{formats.number(least)} to {orders}"
 
 
-def _sentence(
-    cells: pd.DataFrame, found: dict[str, list[float | None]], own: dict[str, list[float] | None], settings: Company
-) -> str:
+def _sentence(cells: pd.DataFrame, found: dict[str, list[float | None]], own: dict[str, list[float] | None]) -> str:
     clients = int(cells["clients"].sum())
     best = cells[(cells["recency_score"] >= HIGHEST - 1) & (cells["frequency_score"] >= HIGHEST - 1)]
     fading = cells[(cells["recency_score"] <= 2) & (cells["frequency_score"] >= HIGHEST - 1)]

@@ -7,8 +7,9 @@ import pandas as pd
 from crm_methods import formats
 from crm_methods.company.answers import Answer, Unanswered, answers
 from crm_methods.company.settings import Company
+from crm_methods.models.rank_correlation import RankCorrelation
 from crm_methods.models.spend_by_frequency import TOP_REPEATS, spend_by_frequency
-from crm_methods.stages.segments_value import INDEPENDENT_BELOW, LifetimeValue, SpendCorrelation
+from crm_methods.stages.segments_value import LifetimeValue, amounts_depend, draws_by_frequency
 
 
 @answers("segments.validation")
@@ -27,7 +28,7 @@ def amounts(value: LifetimeValue, settings: Company) -> Answer | Unanswered:
         return Unanswered("segments.validation", reason, ("a longer history",))
     table = spend_by_frequency(value.values, money)
     return Answer(
-        sentence=_sentence(table, together, money, settings.currency),
+        sentence=_sentence(table, together, money, settings.currency, by_frequency=draws_by_frequency(value.model)),
         table=table.assign(x=[_repeats(x) for x in table["x"]]),
         caption=f"Mean {money} of a purchase by repeat purchases (of the only purchase where there are none), with 95% intervals",
         labels={
@@ -40,22 +41,27 @@ def amounts(value: LifetimeValue, settings: Company) -> Answer | Unanswered:
     )
 
 
-def _sentence(table: pd.DataFrame, together: SpendCorrelation, money: str, currency: str) -> str:
+def _sentence(table: pd.DataFrame, together: RankCorrelation, money: str, currency: str, *, by_frequency: bool) -> str:
     interval = formats.interval(together.low, together.high, lambda v: formats.number(v, 2))
     said = (
         f"How often a client buys and the {money} of its purchases have a rank correlation of {formats.number(together.rho, 2)} "
         f"(95% interval {interval})"
     )
-    if abs(together.rho) < INDEPENDENT_BELOW:
+    if not amounts_depend(together):
         return f"{said}, little enough to draw all clients to one level."
     repeat = table[table["x"] > 0].to_dict("records")
     ends = [
         f"{formats.money_short(row[f'mean_{money}'], currency)} from clients with {_repeats(row['x'])}"
         for row in [*repeat[:1], *repeat[1:][-1:]]
     ]
+    used = (
+        "The values below draw each client to the level of those that bought as often"
+        if by_frequency
+        else "Some of these levels lie below zero, so that the values below draw all clients to one level all the same and are "
+        "less sure for it"
+    )
     return (
-        f"{said}, too much for one level: a purchase brings {' and '.join(ends)} on average. The values below draw all clients "
-        "to one level all the same and are less sure for it; the level of those that bought as often stands beside. That "
+        f"{said}, too much for one level: a purchase brings {' and '.join(ends)} on average. {used}. That "
         "frequent buyers spend otherwise does not say that buying more often would change what a client spends."
     )
 

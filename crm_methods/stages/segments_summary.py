@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import narwhals as nw
@@ -20,6 +21,10 @@ from crm_methods.stages.segments_findings import Answers
 from crm_methods.stages.segments_trust import Trust
 from crm_methods.stages.segments_value import LifetimeValue
 
+_TAKEN_AWAY = 2
+"""Sentences of an answer that stand among the findings; all of them stand with its table."""
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z0-9“])")
+
 
 def conclusion(settings: Company, found: Answers) -> Conclusion:
     """Findings in order of weight, headlines for the index, checks, and the strategies as the decision."""
@@ -37,9 +42,12 @@ def conclusion(settings: Company, found: Answers) -> Conclusion:
 
 
 def _said(answer: Answer, found: Answers) -> str:
-    """An answer's sentence; beside that of equity stands whether the model it rests on may be planned with."""
-    verdict = _verdict(found) if answer is found.equity else ""
-    return f"{answer.sentence} {verdict}".rstrip()
+    """How an answer begins; beside that of equity stands whether the model it rests on may be planned with."""
+    if answer is found.equity:
+        return f"{answer.sentence} {_verdict(found)}".rstrip()
+    if answer is found.trust:
+        return answer.sentence
+    return " ".join(_END_OF_SENTENCE.split(answer.sentence)[:_TAKEN_AWAY])
 
 
 def _verdict(found: Answers) -> str:
@@ -104,6 +112,8 @@ def _checks(settings: Company, found: Answers, groups: pd.DataFrame) -> list[Che
         checks += _cost_checks(settings, found.cost, found.components)
     if isinstance(found.value, LifetimeValue) and isinstance(found.holdout, Answer):
         checks += _forecast_checks(found.value.model.holdout, found.value.model.rung)
+    if isinstance(found.trust, Trust):
+        checks.append(_trust_check(found.trust))
     return checks
 
 
@@ -131,3 +141,10 @@ def _forecast_checks(holdout: pd.DataFrame, rung: str) -> list[Check]:
     errors_said = f"{formats.number(own, 2)} against {formats.number(naive, 2)} purchases"
     detail = f"{FAMILY_LABELS.get(rung, rung)}: mean absolute error {errors_said}"
     return [Check(name="The purchase model beats the naive forecast", passed=own < naive, detail=detail)]
+
+
+def _trust_check(trust: Trust) -> Check:
+    """Whether the purchase model fails none of its checks; which of them it fails is to be read before its values are used."""
+    failed = [check.name for check in trust.failed]
+    detail = f"failed: {formats.join(failed)}; {trust.verdict}" if failed else trust.verdict
+    return Check(name="The purchase model fails none of its checks", passed=not failed, detail=detail)

@@ -16,7 +16,7 @@ from crm_methods.models.btyd_foresight import calibration_error
 from crm_methods.models.btyd_validation import MIN_REPEAT_BUYERS
 from crm_methods.models.rates import wilson_interval
 from crm_methods.stages.segments_validation import Evidence, in_purchases, with_repeats
-from crm_methods.stages.segments_value import INDEPENDENT_BELOW, LifetimeValue
+from crm_methods.stages.segments_value import LifetimeValue, amounts_depend, draws_by_frequency
 
 BIAS_LIMIT = 0.2
 """A total missed by more than a fifth is no basis for a plan."""
@@ -224,7 +224,9 @@ def _amounts_independent(value: LifetimeValue) -> TrustCheck:
         return TrustCheck(name=name, result="too few returning clients, or all alike", passed=None, about="amounts")
     interval = formats.interval(found.low, found.high, lambda v: formats.number(v, 2))
     result = f"rank correlation {formats.number(found.rho, 2)} (95% interval {interval})"
-    return TrustCheck(name=name, result=result, passed=abs(found.rho) < INDEPENDENT_BELOW, about="amounts")
+    if draws_by_frequency(value.model):
+        result += "; clients are drawn to the level of those that bought as often"
+    return TrustCheck(name=name, result=result, passed=not amounts_depend(found), about="amounts")
 
 
 def _sentence(checks: Sequence[TrustCheck]) -> str:

@@ -83,6 +83,13 @@ class Tracking(Answer):
     followed: float
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Calibration(Answer):
+    """Chances of buying beside the shares that bought; ``bins`` as of ``btyd_foresight.bins_of_alive``."""
+
+    bins: pd.DataFrame
+
+
 @answers(QUESTION)
 def evidence(
     value: LifetimeValue, data: Canonical, settings: Company, deals: nw.LazyFrame[Any] | None = None
@@ -184,12 +191,13 @@ def by_frequency(found: Evidence) -> Answer:
 
 
 @answers(QUESTION)
-def alive(found: Evidence) -> Answer | Unanswered:
+def alive(found: Evidence) -> Calibration | Unanswered:
     """Whether chances come true: predicted chance of buying in the holdout against the share that did, by P(alive)."""
     if found.bins.empty:
         return Unanswered(QUESTION, f"{found.family} knows no chance of having left.")
-    return Answer(
+    return Calibration(
         sentence=_alive_sentence(found.bins, found.foresight),
+        bins=found.bins,
         table=found.bins.drop(columns="beyond_chance"),
         caption=(
             f"Chance of a purchase after {formats.date(found.end)} and the share of clients that made one, by the chance "

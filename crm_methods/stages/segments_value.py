@@ -7,7 +7,6 @@ into the value of every client.
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ from crm_methods.engine import as_float, collect
 from crm_methods.models.btyd_validation import FAMILY_LABELS
 from crm_methods.models.buying_rhythm import Rhythm, find_rhythm, is_own_population, mark_regular
 from crm_methods.models.lifetime_value import (
-    CLV_COLUMN,
     LifetimeValueModel,
     calibration_end,
     client_values,
@@ -33,26 +31,22 @@ from crm_methods.models.lifetime_value import (
 )
 from crm_methods.models.purchase_history import Money, calibration_holdout, gap_summary, purchase_summary
 from crm_methods.models.purchase_ladder import BuyingDays, Population, RegularBuyers, in_words
+from crm_methods.models.rank_correlation import RankCorrelation, rank_correlation
 from crm_methods.stages.segments import evenly_spread, monthly_cost
 from crm_methods.stages.segments_returns import UNITS, net_purchases, returned_sentence, returns_of, without_returned
 
 MAX_SPENDERS = 100_000
 INDEPENDENT_BELOW = 0.2
-_ESTIMATION = {"map": "ours with weak priors", "ml": "ours by maximum likelihood"}
+_ESTIMATION = {
+    "map": "ours with weak priors",
+    "ml": "ours by maximum likelihood",
+    "bayes": "ours with weak priors, at the mode of their posterior",
+}
 _HARDLY_BETTER = 0.95
 _WHOSE = {"regular": "Regular buyers", "purchases": "Other buyers"}
 
 Keep = Callable[..., nw.LazyFrame[Any]]
 """``Stage.write``: a per-client frame is written once and re-read, since the models scan it several times."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SpendCorrelation:
-    """Spearman's correlation of repeat purchases and their mean amount, with its 95 % interval."""
-
-    rho: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -66,7 +60,7 @@ class LifetimeValue(Answer):
 
     model: LifetimeValueModel
     values: nw.LazyFrame[Any]
-    spend_correlation: SpendCorrelation | None
+    spend_correlation: RankCorrelation | None
     money: Money
     knows_cost: bool
     rhythm: Rhythm
@@ -110,15 +104,18 @@ def lifetime_value(
         regular = RegularBuyers.of(gaps)
         _, gaps_before = _rhythm(data, keep, "purchase_gaps_calibration", gap_summary(purchases, end, money=money))
         before = RegularBuyers.of(gaps_before)
+    together = spend_correlation(history, money)
     model = fit_lifetime_value(
         history,
         calibration,
         money=money,
         time_unit=chosen.time_unit,
         estimation=chosen.estimation,
+        seed=settings.seed,
         days=BuyingDays(purchases, settings.as_of, end),
         regular=regular,
         regular_before=before,
+        amounts_by_frequency=amounts_depend(together),
     )
     if model.fit is None:
         return Unanswered("segments.lifetime_value", f"{model.reason}.", ("a longer history of purchases",))
@@ -133,12 +130,11 @@ def lifetime_value(
         money=money,
         cost_per_month="cost_per_month" if knows_cost else None,
     )
-    together = spend_correlation(history, money)
     values = keep("purchase_values", without_returned(values, returns, money), **per_client)
     return LifetimeValue(
         sentence=(
             f"{_model_sentence(model, values, apart=deals is not None)}{returned_sentence(returns, settings.currency)}"
-            f"{_independence(together, money)}"
+            f"{_independence(together, money, by_frequency=draws_by_frequency(model))}"
         ),
         table=_shown_models(model.models),
         caption=(
@@ -163,7 +159,7 @@ def lifetime_value(
     )
 
 
-def spend_correlation(history: nw.LazyFrame[Any], money: Money) -> SpendCorrelation | None:
+def spend_correlation(history: nw.LazyFrame[Any], money: Money) -> RankCorrelation | None:
     """Whether those who buy often also spend more or less at a time, which Gamma-Gamma supposes they don't.
 
     Parameters
@@ -176,22 +172,12 @@ def spend_correlation(history: nw.LazyFrame[Any], money: Money) -> SpendCorrelat
 
     Returns
     -------
-    SpendCorrelation
-        None under four repeat buyers, or where one of the two does not vary.
-
-    References
-    ----------
-    Bonett & Wright (2000), "Sample size requirements for estimating Pearson, Kendall and Spearman correlations",
-    Psychometrika 65, for the interval.
+    RankCorrelation
+        Of repeat purchases and their mean amount; None under four repeat buyers, or where one of the two does not vary.
     """
     repeat = history.filter(nw.col("x") > 0).select("client_id", "x", mean=nw.col(f"mean_{money}"))
     rows = collect(evenly_spread(repeat, MAX_SPENDERS).select("x", "mean"), max_rows=MAX_SPENDERS)
-    if len(rows) < 4 or rows.nunique().min() < 2:
-        return None
-    rho = float(rows["x"].rank().corr(rows["mean"].rank()))
-    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (len(rows) - 3))
-    middle = math.atanh(max(-0.999999, min(0.999999, rho)))
-    return SpendCorrelation(rho, math.tanh(middle - half), math.tanh(middle + half))
+    return rank_correlation(rows["x"], rows["mean"])
 
 
 @answers("segments.lifetime_value")
@@ -259,11 +245,6 @@ def _settled(summary: nw.LazyFrame[Any], *columns: str) -> nw.LazyFrame[Any]:
 def money_of(data: Canonical) -> Money:
     """Margin where the deals know it, else revenue; figures are named after it."""
     return "margin" if data.has("deals", "margin") else "revenue"
-
-
-def clv_column(value: LifetimeValue | Unanswered) -> str:
-    """Name of the value column: ``clv``, or ``clv_revenue`` without margins."""
-    return CLV_COLUMN["revenue" if isinstance(value, Unanswered) else value.money]
 
 
 def _nothing_bought(data: Canonical, deals: nw.LazyFrame[Any] | None) -> Unanswered:
@@ -367,7 +348,17 @@ def _shapes(population: Population) -> str:
     return f" The k of {whole} is that of the whole history, on which values rest; before the holdout it was {before}."
 
 
-def _independence(found: SpendCorrelation | None, money: Money) -> str:
+def amounts_depend(found: RankCorrelation | None) -> bool:
+    """Whether frequent buyers bring so much more, or less, at a time that one level of amounts will not do for all."""
+    return found is not None and abs(found.rho) >= INDEPENDENT_BELOW
+
+
+def draws_by_frequency(model: LifetimeValueModel) -> bool:
+    """Whether clients are drawn to the amounts of those that bought as often, not to one level."""
+    return any(population.spend.relative for population in model.populations)
+
+
+def _independence(found: RankCorrelation | None, money: Money, *, by_frequency: bool) -> str:
     """Whether Gamma-Gamma's assumption holds, in words."""
     if found is None:
         return ""
@@ -375,12 +366,13 @@ def _independence(found: SpendCorrelation | None, money: Money) -> str:
     measured = (
         f" How often a client buys and the {money} of a purchase have a rank correlation of {rho} (95% interval {interval})"
     )
-    if abs(found.rho) < INDEPENDENT_BELOW:
+    if not amounts_depend(found):
         return f"{measured}, little enough for Gamma-Gamma, which supposes none."
     what = "more" if found.rho > 0 else "less"
-    return (
-        f"{measured}: frequent buyers bring {what} at a time, which Gamma-Gamma does not suppose, so their values are less sure."
-    )
+    said = f"{measured}: frequent buyers bring {what} at a time, which Gamma-Gamma does not suppose, "
+    if by_frequency:
+        return f"{said}so each client is drawn to the level of those that bought as often."
+    return f"{said}so their values are less sure."
 
 
 def _signed_share(value: float) -> str:

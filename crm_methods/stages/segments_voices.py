@@ -6,16 +6,17 @@ it, and a segment of which fewer than five clients said something is not shown: 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
 from crm_methods import formats
+from crm_methods.company.answers import Answer, Unanswered
 from crm_methods.company.intake import Canonical
-from crm_methods.company.periods import current_period
+from crm_methods.company.periods import current_period, within
 from crm_methods.company.settings import Company
 from crm_methods.company.vocabulary import SEGMENT_LABELS, segment_label
 from crm_methods.engine import collect
@@ -41,12 +42,28 @@ Form = Callable[[str, float], str]
 """Writes the mean or the share of an item: its name, its value."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Voices(Answer):
+    """What clients say.
+
+    Attributes
+    ----------
+    tests
+        One row per comparison between segments (``group_differences.differences``).
+    """
+
+    tests: pd.DataFrame
+
+
+def too_few_surveyed(settings: Company) -> Unanswered:
+    """That too few clients answered surveys of the kind looked for."""
+    reason = f"fewer than {MIN_CLIENTS} clients answered such a survey from {current_period(settings).label}."
+    return Unanswered(QUESTION, reason, ("more survey answers of the period",))
+
+
 def within_period(rows: nw.LazyFrame[Any], column: str, settings: Company) -> nw.LazyFrame[Any]:
-    """Rows of the period; compared with moments, which all engines take for days and for times."""
-    period, midnight = current_period(settings), dt.time()
-    first, after = period.start, period.end + dt.timedelta(days=1)
-    begin, end = dt.datetime.combine(first, midnight), dt.datetime.combine(after, midnight)
-    return rows.filter(nw.col(column) >= nw.lit(begin), nw.col(column) < nw.lit(end))
+    """Rows of the period, by a day or a time."""
+    return rows.filter(within(column, current_period(settings)))
 
 
 def survey_replies(data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -9,15 +9,16 @@ import narwhals as nw
 import pandas as pd
 
 from crm_methods import formats
-from crm_methods.company.answers import Answer, Unanswered, answers
+from crm_methods.company.answers import Unanswered, answers
 from crm_methods.company.intake import Canonical
 from crm_methods.company.periods import current_period
 from crm_methods.company.settings import Company
 from crm_methods.engine import as_float
-from crm_methods.models.group_differences import ALL, MIN_CLIENTS, Tally, valued
+from crm_methods.models.group_differences import ALL, Tally, valued
 from crm_methods.stages.segments_voices import (
     QUESTION,
     Items,
+    Voices,
     difference_sentence,
     few_sentence,
     heard,
@@ -26,6 +27,7 @@ from crm_methods.stages.segments_voices import (
     survey_replies,
     tested,
     together,
+    too_few_surveyed,
 )
 
 SHOWN_CRITERIA = 3
@@ -35,7 +37,7 @@ _IMPORTANCE, _GAP = "importance of ", "gap in "
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Wants(Answer):
+class Wants(Voices):
     """What each segment wants and misses.
 
     Attributes
@@ -43,12 +45,9 @@ class Wants(Answer):
     criteria
         One row per segment (``all`` first) and criterion: ``importance`` and ``gap`` (expected − rated, of the answers that
         give both) with ``_low`` and ``_high``, ``clients`` that answered. NaN where a segment has too few.
-    tests
-        One row per comparison between segments (``group_differences.differences``).
     """
 
     criteria: pd.DataFrame
-    tests: pd.DataFrame
 
 
 @answers(QUESTION)
@@ -79,8 +78,7 @@ def wants(data: Canonical, settings: Company, client_segments: nw.LazyFrame[Any]
     own, theirs = (Tally.of(list(items), cells[cells["by_staff"] == who]) for who in (0, 1))
     criteria, tests = _criteria(own), tested(own, settings)
     if criteria[["importance", "gap"]].isna().all(axis=None):
-        reason = f"fewer than {MIN_CLIENTS} clients answered such a survey from {period.label}."
-        return Unanswered(QUESTION, reason, ("more survey answers of the period",))
+        return too_few_surveyed(settings)
     matters = tests["item"].str.startswith(_IMPORTANCE)
     return Wants(
         sentence=together(

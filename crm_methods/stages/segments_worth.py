@@ -22,8 +22,8 @@ from crm_methods.models.purchase_history import Money
 from crm_methods.models.purchase_ladder import Population
 from crm_methods.models.simulated_worth import ContractDraws
 from crm_methods.stages.segments import monthly_cost
-from crm_methods.stages.segments_contracts import Contracts, contract_draws
-from crm_methods.stages.segments_value import Keep, LifetimeValue
+from crm_methods.stages.segments_contracts import Contracts, contract_draws, contract_revenue
+from crm_methods.stages.segments_value import Keep, LifetimeValue, expected_revenue
 
 CONTRACT = "contract"
 """Name of the population of clients that have contracts and never bought without one."""
@@ -107,6 +107,33 @@ def of_purchases(value: LifetimeValue, left_out: str = "") -> ClientWorth:
         money=value.money,
         knows_cost=value.knows_cost,
     )
+
+
+def revenue_ahead(
+    data: Canonical,
+    settings: Company,
+    value: LifetimeValue | Unanswered,
+    contracts: Contracts | Unanswered,
+    beside: nw.LazyFrame[Any] | None,
+) -> nw.LazyFrame[Any] | None:
+    """Revenue expected of each client within the horizon, by its purchases and by its contracts, before cost to serve.
+
+    Parameters
+    ----------
+    beside
+        The deals that ``value`` rests on (``segments_contracts.deals_beside``).
+
+    Returns
+    -------
+    narwhals.LazyFrame or None
+        One row per client with either: ``client_id``, ``expected_revenue``; None where neither can be forecast.
+    """
+    bought = expected_revenue(value, data, beside)
+    if not isinstance(contracts, Contracts):
+        return bought
+    held = contract_revenue(data, contracts, settings).rename({"contract_revenue": "expected_revenue"})
+    parts = [held] if bought is None else [bought, held]
+    return nw.concat(parts).group_by("client_id").agg(nw.col("expected_revenue").sum())
 
 
 def client_bounds(worth: ClientWorth, settings: Company) -> ClientIntervals:

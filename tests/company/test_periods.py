@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pandas as pd
 import pytest
 
-from crm_methods.company.periods import current_period, months_before, previous_period
+from crm_methods.company.periods import Period, current_period, months_before, previous_period, within
 from crm_methods.company.settings import Company
+from crm_methods.engine import collect
+from tests.conftest import MakeFrame
 
 
 def _company(as_of: dt.date, months: int) -> Company:
@@ -46,3 +49,15 @@ def test_periods_meet_without_gap_or_overlap(as_of: dt.date, months: int):
 
 def test_a_period_says_itself():
     assert current_period(_company(dt.date(2025, 12, 31), 12)).label == "1 Jan 2025 to 31 Dec 2025"
+
+
+def test_the_first_and_the_last_moment_of_a_period_lie_in_it_and_no_other(frames: MakeFrame):
+    rows = pd.DataFrame(
+        {
+            "id": [1, 2, 3, 4],
+            "at": pd.to_datetime(["2025-01-31 23:59:59", "2025-02-01 00:00:00", "2025-02-28 23:59:59", "2025-03-01 00:00:00"]),
+        }
+    )
+    february = Period(dt.date(2025, 2, 1), dt.date(2025, 2, 28), 1)
+
+    assert sorted(collect(frames(rows).filter(within("at", february)))["id"]) == [2, 3]

@@ -10,10 +10,11 @@ import pytest
 
 from crm_methods.models import btyd_prediction as prediction
 from crm_methods.models.btyd_fit import PurchaseFit
+from tests.models.populations import purchase_fit
 
 
 def a_fit(family: Literal["bg_nbd", "mbg_nbd", "nbd", "naive", "pareto_nbd"], **parameters: float) -> PurchaseFit:
-    return PurchaseFit(family=family, parameters=parameters, log_likelihood=-1.0, time_unit="week", clients=1, repeat_buyers=1)
+    return purchase_fit(family, parameters, time_unit="week")
 
 
 PAPER = a_fit("bg_nbd", r=0.2426, alpha=4.4136, a=0.7929, b=2.4259)
@@ -32,12 +33,6 @@ def test_a_new_client_buys_as_published(weeks: float, published: float) -> None:
     # Parameters of four digits leave 1e-4 open; at 78 weeks lifetimes (next test) and we are .0004 above the print.
     tolerance = 1e-4 if weeks < 78 else 5e-4
     assert prediction.expected_purchases(PAPER, [0], [0], [0], weeks * 7) == pytest.approx([published], abs=tolerance)
-
-
-def test_chance_of_no_purchase_is_the_published_one() -> None:
-    # Printed for the parameters rounded to three digits.
-    rounded = a_fit("bg_nbd", r=0.243, alpha=4.414, a=0.793, b=2.426)
-    assert prediction.probability_of_no_purchase(rounded, 39 * 7) == pytest.approx(0.57379, abs=1e-5)
 
 
 @pytest.mark.parametrize("weeks", [0.1429, 32, 78])

@@ -11,6 +11,7 @@ import pytest
 from crm_methods.models.btyd_fit import PurchaseFit
 from crm_methods.models.btyd_prediction import forecast
 from crm_methods.models.btyd_simulation import simulate
+from tests.models.populations import purchase_fit
 
 X, T_X, AGE = np.array([0, 1, 4, 12]), np.array([0, 200, 500, 900]), np.array([400, 300, 700, 910])
 HORIZON = 365.0
@@ -18,7 +19,7 @@ FUTURES = 4_000
 
 
 def fit_of(family: Any, **parameters: float) -> PurchaseFit:
-    return PurchaseFit(family=family, parameters=parameters, log_likelihood=0.0, time_unit="day", clients=4, repeat_buyers=3)
+    return purchase_fit(family, parameters)
 
 
 FITS = [

@@ -13,8 +13,8 @@ import pytest
 
 from crm_methods.engine import collect, day_of
 from crm_methods.models import buying_rhythm
-from crm_methods.models.btyd_fit import PurchaseFit
 from crm_methods.models.purchase_history import gap_summary
+from tests.models.populations import purchase_fit
 
 AS_OF = dt.date(2025, 12, 31)
 MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
@@ -90,10 +90,7 @@ def test_clients_that_never_differ_are_as_regular_as_can_be() -> None:
     assert marked["regular"].all()
 
 
-REGULAR = PurchaseFit(
-    family="mbg_cnbd_k", parameters={"r": 5.0, "alpha": 50.0, "a": 0.1, "b": 5.0, "k": 6.0},
-    log_likelihood=0.0, time_unit="day", clients=1, repeat_buyers=1,
-)  # fmt: skip
+REGULAR = purchase_fit("mbg_cnbd_k", {"r": 5.0, "alpha": 50.0, "a": 0.1, "b": 5.0, "k": 6.0})
 
 
 def test_waiting_times_are_those_of_simulated_clients() -> None:

@@ -49,9 +49,9 @@ def rates_of(frames, interactions=INTERACTIONS, ledger=LEDGER, staff=STAFF, **mo
     return cost_to_serve.pool_rates(frames(interactions), frames(ledger), frames(staff), **PERIOD, **more)
 
 
-def clients_of(frames, rates, interactions=INTERACTIONS, **more):
-    lazy = cost_to_serve.cost_by_client(frames(interactions), rates, **PERIOD, **more)
-    return collect(lazy).set_index("client_id").sort_index()
+def clients_of(frames, rates, interactions=INTERACTIONS, by=("client_id",), **more):
+    work = cost_to_serve.priced_work(frames(interactions), rates, by=by, **PERIOD, **more)
+    return collect(cost_to_serve.cost_by_client(work, by)).set_index("client_id").sort_index()
 
 
 def in_memory(df):
@@ -105,7 +105,7 @@ def test_decimals_of_the_canonical_tables_reconcile_exactly():
         )
     }  # fmt: skip
     rates = cost_to_serve.pool_rates(*tables.values(), **PERIOD)
-    clients = collect(cost_to_serve.cost_by_client(tables["interactions"], rates, **PERIOD))
+    clients = collect(cost_to_serve.cost_by_client(cost_to_serve.priced_work(tables["interactions"], rates, **PERIOD)))
     assert rates["cost"].sum() == 3 * 183.44
     assert clients.dtypes.astype(str).to_dict() == {
         "client_id": "str", "contacts": "int64", "minutes": "float64", "time_cost": "float64",

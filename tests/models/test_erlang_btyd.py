@@ -14,6 +14,7 @@ from scipy.stats import nbinom
 from crm_methods.models import btyd_prediction, erlang_btyd
 from crm_methods.models.btyd_fit import NoFit, PurchaseFit, fit_purchases
 from crm_methods.models.btyd_likelihood import Histories, mbg_nbd
+from tests.models.populations import purchase_fit
 
 DATA = Histories(*np.array([[0, 0, 200, 3], [1, 60, 300, 2], [5, 300, 340, 1], [40, 600, 610, 1]], dtype=float).T)
 TRIPLES = pd.DataFrame({"x": DATA.x, "t_x": DATA.t_x, "T": DATA.T, "n": DATA.n})
@@ -22,7 +23,7 @@ THETA = np.log([0.8, 60.0, 0.7, 2.5])
 
 def a_fit(k: float, family: Any = "mbg_cnbd_k", **more: float) -> PurchaseFit:
     parameters = {"r": 0.8, "alpha": 60.0 / k, "a": 0.7, "b": 2.5, "k": float(k), **more}
-    return PurchaseFit(family=family, parameters=parameters, log_likelihood=0.0, time_unit="day", clients=1, repeat_buyers=1)
+    return purchase_fit(family, parameters)
 
 
 def a_base(clients: int, k: int, seed: int) -> tuple[pd.DataFrame, float]:

@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from crm_methods.engine import collect
 from crm_methods.models import lifetime_value, purchase_history
-from crm_methods.models.btyd_fit import PurchaseFit
 from crm_methods.models.btyd_prediction import forecast, probability_alive
 from crm_methods.models.buying_rhythm import find_rhythm, is_own_population, mark_regular
 from crm_methods.models.lifetime_value import LifetimeValueModel
 from crm_methods.models.purchase_ladder import BuyingDays, RegularBuyers
+from tests.models.populations import purchase_fit
 
 AS_OF = dt.date(2025, 12, 31)
 START = pd.Timestamp("2022-01-03")
@@ -148,7 +148,7 @@ def test_a_base_without_a_purchase_is_the_only_one_without_a_value() -> None:
 def test_extreme_parameters_and_histories_of_regular_buyers_are_forecast(a: float, b: float) -> None:
     """Of BG/NBD and MBG/NBD in test_btyd_prediction."""
     parameters = {"r": 0.2, "alpha": 4.0, "a": a, "b": b, "k": 6.0}
-    fit = PurchaseFit(family="mbg_cnbd_k", parameters=parameters, log_likelihood=0.0, time_unit="day", clients=1, repeat_buyers=1)
+    fit = purchase_fit("mbg_cnbd_k", parameters)
     x, t_x, age = [0, 1, 200, 100_000], [0, 0, 360, 1399], [0, 1, 364, 1400]
     with threadpool_limits(limits=1, user_api="blas"):
         ahead = forecast(fit, x, t_x, age, [1.0, 100_000.0])

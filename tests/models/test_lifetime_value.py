@@ -32,6 +32,21 @@ def test_model_of_cdnow_names_its_rung_and_reason(cdnow_model: lifetime_value.Li
     assert published == pytest.approx({"r": 0.5248, "alpha": 6.1831, "a": 0.8914, "b": 1.6140}, rel=1e-3)
 
 
+def test_clients_are_drawn_to_the_level_of_those_that_bought_as_often(frames: MakeFrame) -> None:
+    spend = SpendFit(
+        family="mean", level=100.0, weight=2.0, parameters={}, log_likelihood=None, repeat_buyers=9, relative=(0.5, 1.0, 3.0)
+    )
+    one_level = SpendFit(family="mean", level=100.0, weight=2.0, parameters={}, log_likelihood=None, repeat_buyers=9)
+    clients = pd.DataFrame({"client_id": list("abcd"), "x": [0, 1, 2, 7], "t_x": 0.0, "T": 9.0, "mean_margin": 40.0})
+    scores = clients[["x", "t_x", "T"]].assign(discounted_purchases=1.0, discounted_months_alive=1.0)
+    for kind, level in ((spend, [50.0, 100.0, 300.0, 300.0]), (one_level, [100.0] * 4)):
+        values = collect(lifetime_value.client_values(frames(clients), frames(scores), kind)).sort_values("client_id")
+        by_hand = [(2 * each + x * 40) / (2 + x) for each, x in zip(level, clients["x"])]
+        assert values["expected_margin"].tolist() == pytest.approx(by_hand)
+        assert lifetime_value.expected_spend(kind, clients["x"], clients["mean_margin"]) == pytest.approx(by_hand)
+        assert values["clv"].tolist() == pytest.approx(by_hand)
+
+
 def test_the_final_fit_uses_the_whole_history(cdnow_model: lifetime_value.LifetimeValueModel) -> None:
     assert cdnow_model.fit is not None
     whole = fit_purchases("mbg_nbd", cdnow_model.triples, "week", "ml")

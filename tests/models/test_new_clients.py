@@ -6,26 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crm_methods.models.btyd_fit import PurchaseFit, SpendFit
 from crm_methods.models.lifetime_value import score_triples
 from crm_methods.models.new_clients import arrivals, simulate_arrivals, simulate_worth, spread_of_one, value_by_arrival
+from tests.models.populations import gamma_gamma, purchase_fit
 
-FIT = PurchaseFit(
-    family="mbg_nbd",
-    parameters={"r": 0.8, "alpha": 60.0, "a": 0.7, "b": 2.5},
-    log_likelihood=0.0,
-    time_unit="day",
-    clients=500,
-    repeat_buyers=300,
-)
-SPEND = SpendFit(
-    family="gamma_gamma",
-    level=50.0,
-    weight=1.5,
-    parameters={"p": 2.0, "q": 4.0, "v": 75.0},
-    log_likelihood=0.0,
-    repeat_buyers=300,
-)
+FIT = purchase_fit("mbg_nbd", {"r": 0.8, "alpha": 60.0, "a": 0.7, "b": 2.5}, clients=500, repeat_buyers=300)
+SPEND = gamma_gamma(2.0, 4.0, 75.0)
 
 
 def test_months_that_differ_by_chance_have_no_bursts_and_a_trend_is_seen_as_one():

@@ -110,7 +110,6 @@ ROWS = pd.DataFrame(
         "client_id": ["a", "a", "b", "c", "c", "d", "e"],
         "segment": ["high", "high", "high", "low", "low", "low", "alone"],
         "csat": [5.0, 3, 4, 2, None, 5, 4],
-        "nps": [10.0, 7, 9, 3, None, 6, 8],
     }
 )
 
@@ -129,20 +128,11 @@ def test_tables_are_alike_on_every_engine_and_equal_the_sums_by_hand(frames):
     assert "not enough" in shares.loc["alone", "note"]
     means = rates.means_by(rates.sums_by_client(rows, "csat"))
     assert means.loc[0, ["mean", "clients", "count"]].tolist() == pytest.approx([23 / 6, 5, 6])
-    scores = rates.nps_by(rows, ["segment"]).set_index("segment")
-    assert scores["nps"].tolist() == pytest.approx([0, 200 / 3, -100])
-    assert scores["answers"].tolist() == [1, 3, 2]
 
 
 def test_empty_rows_give_an_empty_table(frames):
-    assert len(rates.nps_by(frames(ROWS).filter(nw.col("client_id") == "nobody"), ["segment"])) == 0
-
-
-def test_event_rates_by_segment(frames):
-    per_client = pd.DataFrame({"client_id": list("abcd"), "segment": ["x"] * 4, "total": [1, 2, 0, 0], "count": [45] * 4})
-    table = rates.event_rates_by(frames(per_client), ["segment"])
-    assert table.loc[0, "rate"] == pytest.approx(3 / 180)
-    assert table.loc[0, ["clients", "exposure"]].tolist() == [4, 180]
+    nobody = frames(ROWS).filter(nw.col("client_id") == "nobody")
+    assert len(rates.means_by(rates.sums_by_client(nobody, "csat", ["segment"]), ["segment"])) == 0
 
 
 def test_intervals_clustered_by_client_hold_the_truth():

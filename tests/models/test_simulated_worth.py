@@ -9,26 +9,12 @@ import pandas as pd
 import pytest
 
 from crm_methods.models import lifetime_value
-from crm_methods.models.btyd_fit import PurchaseFit, SpendFit
+from crm_methods.models.btyd_fit import SpendFit
 from crm_methods.models.simulated_worth import Buyers, Horizon, expected_earnings, expected_future, one_future
+from tests.models.populations import fixed_spend, gamma_gamma, purchase_fit
 
-FIT = PurchaseFit(
-    family="mbg_nbd",
-    parameters={"r": 0.8, "alpha": 90.0, "a": 0.8, "b": 3.0},
-    log_likelihood=0.0,
-    time_unit="day",
-    clients=4,
-    repeat_buyers=3,
-)
-SPEND = SpendFit(
-    family="gamma_gamma",
-    level=6.0 * 15.0 / 2.7,
-    weight=2.7 / 6.0,
-    parameters={"p": 6.0, "q": 3.7, "v": 15.0},
-    log_likelihood=0.0,
-    repeat_buyers=3,
-)
-CERTAIN = SpendFit(family="mean", level=30.0, weight=1.0, parameters={}, log_likelihood=None, repeat_buyers=3)
+FIT = purchase_fit("mbg_nbd", {"r": 0.8, "alpha": 90.0, "a": 0.8, "b": 3.0})
+SPEND, CERTAIN = gamma_gamma(6.0, 3.7, 15.0), fixed_spend(30.0)
 ROWS = pd.DataFrame(
     {"x": [0, 1, 4, 12], "t_x": [0, 200, 500, 900], "T": [400, 300, 700, 910], "mean": [0.0, 20.0, 40.0, 35.0], "cost": 2.0}
 )
@@ -57,9 +43,7 @@ def test_the_mean_of_many_futures_is_the_lifetime_value(spend: SpendFit) -> None
 
 def test_without_discount_worth_is_purchases_times_amounts_less_cost_of_the_months() -> None:
     horizon = Horizon.of(12, 0.0)
-    nobody_leaves = PurchaseFit(
-        family="nbd", parameters={"r": 1.0, "alpha": 90.0}, log_likelihood=0.0, time_unit="day", clients=4, repeat_buyers=3
-    )
+    nobody_leaves = purchase_fit("nbd", {"r": 1.0, "alpha": 90.0})
     buyers = Buyers.of(ROWS)
     bought, worth = one_future(nobody_leaves, CERTAIN, buyers, horizon, np.random.default_rng(1))
     expected = lifetime_value.expected_spend(CERTAIN, ROWS["x"], ROWS["mean"])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crm_methods.models.spend_by_frequency import spend_by_frequency
+from crm_methods.models.spend_by_frequency import TOP_REPEATS, relative_levels, spend_by_frequency
 
 MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
@@ -55,3 +55,16 @@ def test_a_single_client_has_a_mean_and_no_interval() -> None:
     assert table[["mean_margin", "level_margin"]].iloc[0].tolist() == [1e9, 1e9]
     assert table[["low_margin", "high_margin"]].isna().all(axis=None)
     assert spend_by_frequency(nw.from_native(_history([], [], [])).lazy()).empty
+
+
+def test_relative_levels_are_those_of_the_usual_repeat_buyer_and_fill_the_gaps_between() -> None:
+    table = pd.DataFrame({"x": [0, 1, 4], "clients": [50, 30, 10], "level_margin": [30.0, 50.0, 90.0]})
+
+    usual = (30 * 50 + 10 * 90) / 40
+    assert relative_levels(table) == pytest.approx([each / usual for each in (30, 50, 50, 50, *[90] * (TOP_REPEATS - 3))])
+
+
+@pytest.mark.parametrize("level", [0.0, -5.0])
+def test_of_losses_no_relative_level_is_taken(level: float) -> None:
+    assert relative_levels(pd.DataFrame({"x": [1, 2], "clients": [3, 3], "level_margin": [level, 50.0]})) == ()
+    assert relative_levels(pd.DataFrame({"x": [0], "clients": [3], "level_margin": [50.0]})) == ()

@@ -91,6 +91,8 @@ def test_each_client_has_its_weightiest_reason_and_the_most_money_comes_first(ma
     ]  # fmt: skip
     assert found["call_rank"].tolist()[:7] == list(range(1, 8))
     assert found["call_rank"].iloc[7:].isna().all()
+    assert found["call_why"].iloc[:7].tolist() == answer.table["why"].tolist()
+    assert found["call_why"].iloc[7:].isna().all()
     # Half of 12 months at 200; ten more purchases at 95 %; 900 in three years at 40 %, so 2,250 if it were sure, at 60 %;
     # a year's margin of eight; seven fewer at 80 %.
     stakes = [1200.0, 475.0, 450.0, 400.0, 280.0, 70.0, 5 / 0.95, 0.0, 0.0, 0.0]
@@ -108,6 +110,27 @@ def test_each_client_has_its_weightiest_reason_and_the_most_money_comes_first(ma
     assert "40% chance of still being a client, worth €900 over 36 months" in why["Slipping"]
     assert answer.sentence.startswith("Of 10 clients 7 give a reason to call. Most weigh, with the margin a year at stake: ")
     assert "not to be added up" in answer.sentence
+
+
+def test_an_ending_contract_earns_the_share_of_its_own_bills_and_not_of_all_deals(make_company: MakeCompany):
+    """Other deals are sold at cost; of bills a's keep .6, b's .2, and c has none: it earns as all of them do, .4."""
+    names = ["a", "b", "c"]
+    bills = pd.DataFrame({"client_id": names[:2], "amount": 100.0, "cost": [40.0, 80.0], "kind": "contract"})
+    others = pd.DataFrame({"client_id": names, "amount": 1_000.0, "cost": 1_000.0, "kind": "repeat"})
+    deals = pd.concat([bills, others], ignore_index=True).assign(closed_on=dt.date(2025, 6, 1), status="won")
+    contracts = pd.DataFrame(
+        {
+            "contract_id": names, "client_id": names, "starts_on": dt.date(2024, 2, 1), "ends_on": dt.date(2026, 2, 1),
+            "value_per_month": 100.0,
+        }
+    )  # fmt: skip
+    made = make_company({"deals": deals.assign(deal_id=[f"d{i}" for i in deals.index]), "contracts": contracts})
+    rows = pd.DataFrame({"client_id": names, "segment": "all", "strategy": "raise_loyalty", "contribution": 1.0})
+    rows = rows.assign(p_alive=0.95, clv=300.0, clv_revenue=float("nan"))
+    found = collect(call_list(made.data, made.settings, made.data.engine.frame(rows)).by_client).set_index("client_id")
+
+    assert found["at_stake"].to_dict() == pytest.approx({"a": 720.0, "b": 240.0, "c": 480.0})
+    assert set(found["call_reason"]) == {REASONS["contract"]}
 
 
 def test_a_complaint_of_the_last_week_is_not_late(make_company: MakeCompany):

@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import narwhals as nw
+import pytest
 
 from crm_methods.company.answers import Unanswered
 from crm_methods.stages import segments_card, segments_contracts, segments_trust, segments_validation
@@ -46,6 +47,23 @@ def test_the_card_counts_every_deal_once_and_says_what_the_values_rest_on(make_c
     assert len(card.table) < 40
     for words in ("log r ~ N", "95% interval", "numpy", "**Seed**: 7", "1. "):
         assert words in text
+
+
+def test_the_card_tells_of_draws_from_the_posterior(make_company: MakeCompany) -> None:
+    pytest.importorskip("pymc_marketing", reason="the extra `bayes` is not installed")
+    deals, told_so = bought(60), {"estimation": "bayes", "bootstraps": 20}
+    made = make_company({"deals": deals}, lifetime_value=told_so)
+    value = valued(deals, told(**told_so))
+    nothing = Unanswered("segments.lifetime_value", "not looked at.")
+    card = segments_card.model_card(value, made.data, made.settings, found=nothing, checks=nothing)
+    rows = card.table.set_index(["section", "item"])["value"]
+
+    clients = "Clients that buy as they need"
+    assert rows["Parameters", f"{clients} (posterior)"].startswith("4,000 draws; R-hat at most 1.00")
+    assert rows["Parameters", f"{clients} (95% intervals)"].startswith("r ")
+    assert "log r ~ N" in rows["Parameters", "Priors"]
+    assert rows["How it was made", "Estimation"].startswith("the posterior with weak priors, drawn from by pymc-marketing")
+    assert "pymc-marketing 0.19" in rows["How it was made", "Versions"]
 
 
 def test_without_a_value_the_card_says_why(make_company: MakeCompany) -> None:

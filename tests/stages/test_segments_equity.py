@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -15,6 +16,7 @@ from crm_methods.company.answers import Answer, Unanswered
 from crm_methods.company.intake import bring_in
 from crm_methods.company.settings import load_company
 from crm_methods.engine import EngineSettings, collect, open_engine
+from crm_methods.models.residual_worth import FURTHER_YEARS
 from crm_methods.stages import segments, segments_contracts, segments_equity, segments_value, segments_worth
 from tests.conftest import MadeCompany, MakeCompany
 from tests.stages.contract_companies import AS_OF, bills_of, yearly_contracts
@@ -139,6 +141,43 @@ def test_equity_adds_up_and_names_what_it_rests_on(both: Found) -> None:
     assert "after cost to serve (95% interval" in found.sentence
 
 
+def test_the_residual_share_is_what_a_horizon_of_thirty_more_years_would_add(both: Found, tmp_path: Path) -> None:
+    chosen = both.made.settings.lifetime_value
+    longer = chosen.model_copy(update={"horizon_months": chosen.horizon_months + 12 * FURTHER_YEARS})
+    settings = both.made.settings.model_copy(update={"lifetime_value": longer})
+    far = find(replace(both.made, settings=settings, folder=tmp_path)).clients["clv"].sum()
+    found = both.equity()
+    near = both.clients["clv"].sum()
+    shares = found.table.set_index("segment")["residual_share"]
+
+    # Purchases and contracts of one client pay its cost once within a horizon, and each by itself beyond it.
+    assert shares["all"] == pytest.approx(1 - near / far, abs=0.02)
+    assert shares.between(0, 1).all()
+    assert f"Were 30 more years counted, {shares['all']:.0%} of the sum would lie beyond these 36 months." in found.sentence
+
+
+def test_revenue_ahead_holds_purchases_and_contracts(both: Found) -> None:
+    made, contracts = both.made, both.contracts
+    assert isinstance(contracts, segments_contracts.Contracts)
+    beside = segments_contracts.deals_beside(made.data, contracts)
+    ahead = segments_worth.revenue_ahead(made.data, made.settings, both.value, contracts, beside)
+    bought = segments_value.expected_revenue(both.value, made.data, beside)
+    assert ahead is not None
+    assert bought is not None
+    whole, by_purchases = (collect(f).set_index("client_id")["expected_revenue"] for f in (ahead, bought))
+    held = whole.sub(by_purchases, fill_value=0.0)
+    rows = collect(contracts.rows).set_index("client_id")
+
+    assert whole.index.is_unique
+    assert set(whole.index) == set(both.clients.index)
+    # A contract that runs brings its value for the months to its next renewal at least, and for no more than the horizon.
+    running = rows[rows["running"]]
+    least = running["value_per_month"] * running["months_to_renewal"]
+    assert (held[running.index] >= least - 1e-6).all()
+    assert (held[running.index] <= 36 * running["value_per_month"] + 1e-6).all()
+    assert held.drop(running.index).abs().max() < 1e-6
+
+
 def test_every_client_has_bounds_that_hold_contracts_too(both: Found) -> None:
     found = segments_worth.client_bounds(both.worth, both.made.settings)
     joined = both.clients.join(found.table.set_index("client_id"))
@@ -177,6 +216,7 @@ def test_a_base_of_contracts_alone_has_an_equity(make_company: MakeCompany) -> N
     assert equity.table["equity"].tolist() == equity.table["contract_equity"].tolist()
     assert (equity.table["expected_purchases"] == 0).all()
     assert "It rests on the renewals of contracts" in equity.sentence
+    assert equity.table["residual_share"].between(0, 1).all()
     bounds = segments_worth.client_bounds(found.worth, found.made.settings).table
     assert bounds["clv_high"].max() > 0
     nothing = Unanswered("segments.contracts", "there is no contract.")

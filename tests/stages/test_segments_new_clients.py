@@ -46,7 +46,7 @@ def made(make_company: MakeCompany) -> MadeCompany:
 def test_old_clients_seen_for_the_first_time_are_not_counted_as_new(made: MadeCompany):
     history, model = _modelled(_purchases(48))
     values = history.with_columns(cost_per_month=nw.lit(2.0), p_alive=nw.lit(0.5))
-    gross, net = (new_clients(made.data, made.settings, history, model, "margin", v) for v in (None, values))
+    gross, net = (new_clients(made.settings, history, model, "margin", v) for v in (None, values))
 
     assert isinstance(gross, NewClients)
     assert isinstance(net, NewClients)
@@ -67,8 +67,8 @@ def test_old_clients_seen_for_the_first_time_are_not_counted_as_new(made: MadeCo
 
 def test_short_records_are_told_and_too_short_ones_are_not_answered(made: MadeCompany):
     history, model = _modelled(_purchases(14))
-    short = new_clients(made.data, made.settings, history, model, "margin")
-    brief = new_clients(made.data, made.settings, _modelled(_purchases(2))[0], model, "margin")
+    short = new_clients(made.settings, history, model, "margin")
+    brief = new_clients(made.settings, _modelled(_purchases(2))[0], model, "margin")
 
     assert isinstance(short, NewClients)
     assert short.arrivals.months == 7
@@ -79,9 +79,9 @@ def test_short_records_are_told_and_too_short_ones_are_not_answered(made: MadeCo
 
 def test_without_newcomers_or_a_model_there_is_no_number(made: MadeCompany):
     history, model = _modelled(_purchases(48, a_month=0))
-    nobody = new_clients(made.data, made.settings, history, model, "margin")
+    nobody = new_clients(made.settings, history, model, "margin")
     once = _purchases(48).drop_duplicates("client_id")
-    clockless = new_clients(made.data, made.settings, *_modelled(once), "margin")
+    clockless = new_clients(made.settings, *_modelled(once), "margin")
 
     assert isinstance(nobody, Unanswered)
     assert "no client bought for the first time in the last 24 months" in nobody.sentence

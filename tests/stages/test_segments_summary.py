@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from crm_methods.company.answers import Answer
 from crm_methods.stages.segments_summary import conclusion
 from crm_methods.stages.segments_tables import tables
+from crm_methods.stages.segments_trust import Trust, TrustCheck
 from tests.conftest import MakeCompany
 from tests.stages.small_companies import contacts_of, deals_of, loyal_and_costly
 from tests.stages.stage_two import run_stage
@@ -20,7 +22,7 @@ def test_every_check_reconciles_and_each_table_is_unique_in_its_key(make_company
     found = run_stage(made.data, made.settings, tmp_path)
     ended = conclusion(made.settings, found)
 
-    reconciling = [check for check in ended.checks if "forecast" not in check.name]
+    reconciling = [check for check in ended.checks if "model" not in check.name]
     assert [check.name for check in reconciling] == [
         "Every client has one segment and one strategy",
         "Cost to serve reconciles to the ledger and to the clients",
@@ -45,7 +47,27 @@ def test_headlines_are_equity_and_net_margin_and_findings_begin_with_equity(make
     assert headlines["customer_equity"].value == pytest.approx(found.equity.table.set_index("segment").loc["all", "equity"])
     assert ended.findings[0].startswith(found.equity.sentence)
     assert "Of the model of purchases: " in ended.findings[0]
-    assert ended.findings[1] == found.matrix.sentence
+    assert found.matrix.sentence.startswith(ended.findings[1])
+    assert all(finding.endswith((".", "?", "!")) for finding in ended.findings)
+
+
+def test_findings_are_the_first_two_sentences_of_an_answer_and_a_failed_check_of_the_model_is_one_to_read(
+    make_company: MakeCompany, tmp_path: Path
+):
+    made = loyal_and_costly(make_company)
+    found = run_stage(made.data, made.settings, tmp_path)
+    assert isinstance(found.whale, Answer)
+    assert isinstance(found.trust, Trust)
+    said = "It cost €1.3M. Of 2.5 in 10 it is “sure”. “The rest” is not said. Nor this."
+    whale = replace(found.whale, sentence=said)
+    failed = TrustCheck(about="ranking", name="ranks clients", result="no", passed=False)
+    trust = replace(found.trust, checks=(*found.trust.checks, failed))
+    ended = conclusion(made.settings, replace(found, whale=whale, trust=trust))
+
+    assert "It cost €1.3M. Of 2.5 in 10 it is “sure”." in ended.findings
+    (check,) = [check for check in ended.checks if check.name == "The purchase model fails none of its checks"]
+    assert not check.passed
+    assert "ranks clients" in check.detail
 
 
 @pytest.mark.parametrize(

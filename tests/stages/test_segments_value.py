@@ -270,3 +270,15 @@ def test_with_margins_the_cost_to_serve_lowers_the_value(make_company: MakeCompa
     costs = values["cost_per_month"].fillna(0) * values["discounted_months_alive"]
     assert values["clv"].to_numpy() == pytest.approx((gross - costs).to_numpy())
     assert costs.gt(0).any()
+
+
+def test_amounts_that_follow_frequency_are_drawn_to_the_level_of_those_that_bought_as_often(
+    make_company: MakeCompany, tmp_path: Path
+):
+    made = make_company({"deals": purchases_of(60, amount_by_gap=True)})
+    economics = made.data.scan("clients").select("client_id", cost_to_serve=nw.lit(None, nw.Float64))
+    found = segments_value.lifetime_value(made.data, made.settings, economics, lambda _, frame, **told: frame)
+
+    assert isinstance(found, LifetimeValue)
+    assert "so each client is drawn to the level of those that bought as often" in found.sentence
+    assert segments_value.draws_by_frequency(found.model)

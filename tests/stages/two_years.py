@@ -12,14 +12,11 @@ from typing import Any
 
 import narwhals as nw
 import pandas as pd
-import yaml
 
-from crm_methods.company.intake import bring_in
-from crm_methods.company.settings import load_company
 from crm_methods.engine import EngineSettings, open_engine
 from crm_methods.stages import segments, segments_matrix, segments_periods
 from crm_methods.stages.segments_migration import Migration, migration
-from tests.conftest import MadeCompany, MakeCompany
+from tests.conftest import MadeCompany, MakeCompany, company_in
 
 Year = Sequence[float]
 """Amounts, or minutes, of one year, spread over its days."""
@@ -100,17 +97,7 @@ def steady() -> Placed:
     """``growing_and_steady`` on the matrix, made once, since many tests only look at it."""
     folder = Path(tempfile.mkdtemp(prefix="two_years_"))
     engine = open_engine(EngineSettings(memory_limit="1GB", threads=1), folder / "spill")
-
-    def make(tables: dict[str, pd.DataFrame], **settings: Any) -> MadeCompany:
-        for name, rows in tables.items():
-            rows.to_csv(folder / f"{name}.csv", index=False)
-        told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings}
-        told["tables"] = {name: {"file": f"{name}.csv"} for name in tables}
-        (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
-        company = load_company(folder)
-        return MadeCompany(folder, company, bring_in(company, folder, engine, folder / "canonical"))
-
-    return placed(growing_and_steady(make))
+    return placed(growing_and_steady(functools.partial(company_in, folder, engine)))
 
 
 def growing_and_steady(make_company: MakeCompany, **settings: object) -> MadeCompany:

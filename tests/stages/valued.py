@@ -18,7 +18,7 @@ from crm_methods.models.buying_rhythm import find_rhythm, is_own_population, mar
 from crm_methods.models.purchase_history import calibration_holdout, gap_summary, purchase_summary
 from crm_methods.models.purchase_ladder import BuyingDays, RegularBuyers
 from crm_methods.stages import segments_validation
-from crm_methods.stages.segments_value import LifetimeValue, spend_correlation
+from crm_methods.stages.segments_value import LifetimeValue, amounts_depend, spend_correlation
 
 AS_OF = dt.date(2025, 12, 31)
 
@@ -88,14 +88,17 @@ def valued(deals: pd.DataFrame, settings: Company) -> LifetimeValue:
     rhythm, before = find_rhythm(gaps), gap_summary(purchases, end, money="revenue")
     own = is_own_population(rhythm)
     regular = RegularBuyers.of(mark_regular(gaps, _lazy(rhythm.cuts))) if own else None
+    together = spend_correlation(history, "revenue")
     model = models.fit_lifetime_value(
         history,
         calibration_holdout(purchases, end, settings.as_of, money="revenue"),
         money="revenue",
+        estimation=settings.lifetime_value.estimation,
         with_lifetimes=False,
         days=BuyingDays(purchases, settings.as_of, end),
         regular=regular,
         regular_before=RegularBuyers.of(mark_regular(before, _lazy(find_rhythm(before).cuts))) if own else None,
+        amounts_by_frequency=amounts_depend(together),
     )
     named = models.with_population(history, model, regular)
     spends = {each.name: each.spend for each in model.populations}
@@ -105,7 +108,7 @@ def valued(deals: pd.DataFrame, settings: Company) -> LifetimeValue:
         caption="",
         model=model,
         values=models.client_values(named, _lazy(models.score_populations(model)), spends, money="revenue"),
-        spend_correlation=spend_correlation(history, "revenue"),
+        spend_correlation=together,
         money="revenue",
         knows_cost=False,
         rhythm=rhythm,

@@ -11,6 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def _locked(name: str) -> dict[str, set[str]]:
+    """The versions that a lock holds of each package: one, or one for each range of Pythons."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {package: {version for other, version in found if other == package} for package, _ in found}
+
+
 def _generate() -> str:
     spec = importlib.util.spec_from_file_location("environment", ROOT / "tools" / "environment.py")
     assert spec is not None
@@ -31,6 +37,14 @@ def test_the_lock_holds_every_package_that_running_and_testing_need():
     locked = set(re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
 
     assert names <= {name.lower() for name in locked}
+
+
+def test_the_locks_of_extras_can_be_installed_over_each_other():
+    base, ci, bayes = (_locked(f"requirements{of}.lock") for of in ("", "-ci", "-bayes"))
+
+    assert "pymc-marketing" in bayes
+    assert {name for name in ci.keys() & bayes.keys() if not bayes[name] <= ci[name]} == set()
+    assert {name for name in base.keys() & bayes.keys() if not bayes[name] <= base[name]} == set()
 
 
 def test_locks_hold_no_addresses():

@@ -9,7 +9,7 @@ from crm_methods import formats
 from crm_methods.company.answers import Answer
 from crm_methods.reports.charts.house import GREY, INK, MUTED, TEAL, Chart, canvas, format_axis, legend, style
 from crm_methods.reports.charts.lines import lines
-from crm_methods.stages.segments_validation import Tracking, in_purchases
+from crm_methods.stages.segments_validation import Calibration, Tracking, in_purchases
 
 _LINES = ("actual", "expected", "nbd", "naive")
 
@@ -74,6 +74,39 @@ def by_frequency(answer: Answer, currency: str) -> Chart | None:
     return Chart(figure, _frequency_title(answer), alt)
 
 
+def alive(answer: Calibration, currency: str) -> Chart | None:
+    """Share of clients that bought in the holdout over the chance of it, by bins of P(alive); None for a single bin."""
+    bins = answer.bins
+    if len(bins) < 2:
+        return None
+    chances = bins["predicted_share"]
+    with style():
+        figure, axes = canvas(height=3.6)
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="Chances that come true")
+        axes.vlines(chances, bins["low_share"], bins["high_share"], colors=INK, linewidth=1.4)
+        axes.scatter(
+            chances,
+            bins["actual_share"],
+            s=34,
+            color=TEAL,
+            zorder=3,
+            label="Clients of like chance to be alive, with the 95% interval",
+        )
+        axes.set_xlabel("Expected to buy in the months held out")
+        axes.set_ylabel("Bought")
+        axes.set_ylim(0, min(1.0, 1.12 * max(float(bins["high_share"].max()), float(chances.max()))))
+        axes.set_xlim(0, min(1.0, 1.12 * float(chances.max())))
+        format_axis(axes.xaxis, formats.share)
+        format_axis(axes.yaxis, formats.share)
+        legend(figure, ["Chances that come true", "Clients of like chance to be alive, with the 95% interval"])
+    values = [
+        f"{formats.share(row['actual_share'])} of {formats.plural(row['clients'], 'client')} where "
+        f"{formats.share(row['predicted_share'])} were expected"
+        for row in bins.to_dict("records")
+    ]
+    return Chart(figure, _alive_title(bins), f"Points with intervals of the share that bought: {'; '.join(values)}.")
+
+
 def _tracking_title(answer: Tracking) -> str:
     return f"{in_purchases(answer.foreseen)} purchases expected in the months held out, {in_purchases(answer.followed)} made"
 
@@ -85,3 +118,10 @@ def _frequency_title(answer: Answer) -> str:
         return f"{label} expected too {'little' if below.all() else 'much'} of rare and of frequent buyers"
     nearest = (judged["expected"] - judged["actual"]).abs().sum() < (judged["naive"] - judged["actual"]).abs().sum()
     return f"{label} came {'nearer to' if nearest else 'less near to'} what clients bought than everybody's own rate"
+
+
+def _alive_title(bins: pd.DataFrame) -> str:
+    off = int(bins["beyond_chance"].sum())
+    if not off:
+        return "In every group as many bought as expected, within chance"
+    return f"In {formats.number(off)} of {formats.number(len(bins))} groups more or fewer bought than expected, beyond chance"

@@ -16,9 +16,7 @@ from tests.conftest import MakeFrame
 
 def answer(frames: MakeFrame, clients: list[int]) -> Regularity:
     due = pd.DataFrame({"order_state": ["overdue", "late", "soon", "later"][: len(clients)], "clients": clients})
-    rhythm = Rhythm(
-        clients=9, tested=9, regular=sum(clients), false_at_most=0.01, k=2.0, k_low=1.0, k_high=3.0, pairs_from=9, cuts=due
-    )
+    rhythm = Rhythm(clients=9, tested=9, regular=sum(clients), k=2.0, k_low=1.0, k_high=3.0, pairs_from=9, cuts=due)
     orders = frames(pd.DataFrame({"client_id": ["a"]}))
     assert len(collect(orders)) == 1
     return Regularity(sentence="", table=due, caption="", rhythm=rhythm, fit=None, next_orders=orders, due=due)

@@ -11,7 +11,7 @@ import pandas as pd
 from crm_methods.company.answers import Answer
 from crm_methods.reports.charts import segments_validation as charts
 from crm_methods.reports.charts.house import Chart, svg
-from crm_methods.stages.segments_validation import Tracking
+from crm_methods.stages.segments_validation import Calibration, Tracking
 
 _CURVE = pd.DataFrame(
     {
@@ -39,6 +39,14 @@ _FREQUENCIES = Answer(
     caption="",
     labels={"expected": "MBG/NBD", "naive": "Own rate"},
 )  # fmt: skip
+_BINS = pd.DataFrame(
+    {
+        "p_alive_from_share": [0.0, 0.5], "p_alive_to_share": [0.5, 1.0], "clients": [40, 60],
+        "predicted_share": [0.1, 0.7], "actual_share": [0.05, 0.9], "low_share": [0.01, 0.8], "high_share": [0.17, 0.95],
+        "beyond_chance": [False, True],
+    }
+)  # fmt: skip
+_CALIBRATION = Calibration(sentence="", table=_BINS.drop(columns="beyond_chance"), caption="", labels={}, bins=_BINS)
 
 
 def _texts(chart: Chart | None) -> list[str]:
@@ -69,7 +77,20 @@ def test_conditional_expectations_are_drawn_beside_the_naive_ones() -> None:
     assert chart.title == "MBG/NBD came nearer to what clients bought than everybody's own rate"
 
 
+def test_chances_of_buying_are_drawn_beside_the_shares_that_bought() -> None:
+    chart = charts.alive(_CALIBRATION, "EUR")
+
+    assert {"Chances that come true", "Bought", "Expected to buy in the months held out"} <= set(_texts(chart))
+    assert chart is not None
+    assert chart.title == "In 1 of 2 groups more or fewer bought than expected, beyond chance"
+    assert "90% of 60 clients where 70% were expected" in chart.alt
+    held = charts.alive(replace(_CALIBRATION, bins=_BINS.assign(beyond_chance=False)), "EUR")
+    assert held is not None
+    assert held.title == "In every group as many bought as expected, within chance"
+
+
 def test_what_is_too_little_to_draw_has_no_figure() -> None:
     assert charts.tracking(replace(_TRACKING, curve=_CURVE.head(2)), "EUR") is None
     assert charts.tracking(replace(_TRACKING, curve=_CURVE.assign(actual=0.0)), "EUR") is None
     assert charts.by_frequency(replace(_FREQUENCIES, table=_FREQUENCIES.table.head(1)), "EUR") is None
+    assert charts.alive(replace(_CALIBRATION, bins=_BINS.head(1)), "EUR") is None
