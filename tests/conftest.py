@@ -23,12 +23,12 @@ from crm_methods.company.settings import Company, load_company
 from crm_methods.engine import Engine, EngineSettings, open_engine
 
 WORKERS_OF_THEIR_OWN = {"tests/whole/": "whole", "tests/company/test_databases.py": "postgres"}
-"""Tests that share costly fixtures, by where they stand; so do all tests on Spark."""
+"""Tests that share costly fixtures beyond their own file, by where they stand; so do all tests on Spark."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker for all tests that share a run, a database or Spark; the others go wherever there is room.
+    """One worker for all tests that share a run, a database or Spark, and for those of one file, whose fixtures are made once.
 
     Marks of xdist_group do not reach the scheduler of pytest-xdist 3.8 under pytest 9: it reads them off ids that pytest keeps.
     """
@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if "[spark" in nodeid or nodeid.endswith("on_spark"):
                 return "spark"
-            return next((group for start, group in WORKERS_OF_THEIR_OWN.items() if nodeid.startswith(start)), nodeid)
+            return next((group for start, group in WORKERS_OF_THEIR_OWN.items() if nodeid.startswith(start)), nodeid.partition("::")[0])
 
     return ByFixture(config, log) if config.getoption("dist") in {"loadgroup", "loadscope"} else None
 
@@ -48,15 +48,19 @@ MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
-    """A small local Spark session; tests that ask for it skip where Java or pyspark is missing."""
+    """A small local Spark session, without code generation, which takes longer than such small frames do; tests that ask for it skip where Java or pyspark is missing."""
     sql = pytest.importorskip("pyspark.sql")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("Spark needs Java")
     session = (
-        sql.SparkSession.builder.master("local[1]")
+        sql.SparkSession.builder.master("local[2]")
         .appName("tests")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.adaptive.enabled", "false")
+        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
