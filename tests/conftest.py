@@ -38,7 +38,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if "[spark" in nodeid or nodeid.endswith("on_spark"):
                 return "spark"
-            return next((group for start, group in WORKERS_OF_THEIR_OWN.items() if nodeid.startswith(start)), nodeid.partition("::")[0])
+            file = nodeid.partition("::")[0]
+            return next((group for start, group in WORKERS_OF_THEIR_OWN.items() if file.startswith(start)), file)
 
     return ByFixture(config, log) if config.getoption("dist") in {"loadgroup", "loadscope"} else None
 
@@ -48,7 +49,10 @@ MakeFrame = Callable[[pd.DataFrame], "nw.LazyFrame[Any]"]
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
-    """A small local Spark session, without code generation, which takes longer than such small frames do; tests that ask for it skip where Java or pyspark is missing."""
+    """A small local Spark session; tests that ask for it skip where Java or pyspark is missing.
+
+    It generates no code: that takes longer than such small frames do.
+    """
     sql = pytest.importorskip("pyspark.sql")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("Spark needs Java")
