@@ -109,10 +109,11 @@ MakeCompany = Callable[..., MadeCompany]
 
 
 def company_in(folder: Path, engine: Engine, tables: dict[str, pd.DataFrame], **settings: Any) -> MadeCompany:
-    """A company made of frames, which become CSV files and come in as any company's would."""
+    """A company made of frames, which become CSV files and come in as any company's would; few resamples unless told."""
     for name, rows in tables.items():
         rows.to_csv(folder / f"{name}.csv", index=False)
-    told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings}
+    few = {name: {"bootstraps": 20, **settings.get(name, {})} for name in ("segments", "lifetime_value")}
+    told = {"company": "Example", "as_of": dt.date(2025, 12, 31), "currency": "EUR", **settings, **few}
     told["tables"] = {name: {"file": f"{name}.csv"} for name in tables}
     (folder / "company.yml").write_text(yaml.safe_dump(told), encoding="utf-8")
     company = load_company(folder)

@@ -65,7 +65,7 @@ def test_only_parts_with_history_are_drawn(make_company: MakeCompany):
         days = [first + dt.timedelta(days=n) for n in range(0, (dt.date(2025, 12, 31) - first).days, 15)]
         rows = [(f"c{i}", day, 10.0 * (i + 1)) for i in range(8) for day in days]
         deals = pd.DataFrame(rows, columns=["client_id", "closed_on", "amount"]).assign(deal_id=lambda d: range(len(d)))
-        return certainty(*placed(make_company({"deals": deals}, as_of=dt.date(2025, 12, 31))).asked)
+        return certainty(*placed(make_company({"deals": deals}, as_of=dt.date(2025, 12, 31), segments={"bootstraps": 200})).asked)
 
     half = bought(dt.date(2025, 7, 4))
     assert isinstance(half, Certainty)
