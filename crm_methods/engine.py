@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 import secrets
 import shutil
@@ -232,10 +233,11 @@ def as_float(column: str | nw.Expr) -> nw.Expr:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of a Parquet file's columns and rows, whatever the rows' order; floats count to 9 significant digits.
+    """Hash of a Parquet file's columns and rows, whatever the rows' order; floats count to 7 significant digits.
 
     Floats are added in an order that differs from run to run. Differences of such sums, and what follows from them, differ
-    by up to about 1e-12 of their size: with fewer digits than that, a value next to the edge of its last digit is rare.
+    by up to about 1e-12 of their size: with far fewer digits than that, a value next to the edge of its last digit is rare. Sums
+    of money would lie on such an edge by the half cent; what is rounded is therefore a multiple by a number without an end.
     Money as it was read is a decimal and counts whole.
     """
     with duckdb.connect(":memory:") as sql:
@@ -253,7 +255,7 @@ def fingerprint(path: Path) -> str:
 def _hashed(name: str, kind: str) -> str:
     """SQL of a cell as it is hashed; adding 0 makes -0 and 0 one."""
     column = '"' + name.replace('"', '""') + '"'
-    return f"format('{{:.9g}}', {column} + 0)" if kind in {"DOUBLE", "FLOAT"} else f"{column}::VARCHAR"
+    return f"format('{{:.9g}}', ({column} + 0) * {math.pi})" if kind in {"DOUBLE", "FLOAT"} else f"{column}::VARCHAR"
 
 
 def _lazy(native: Any) -> nw.LazyFrame[Any]:

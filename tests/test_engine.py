@@ -331,6 +331,13 @@ def test_a_fingerprint_does_not_see_the_last_digits_of_a_float(tmp_path: Path):
     assert write(tmp_path / "t.parquet", pd.DataFrame({"x": [0.3, -0.0]})) == other
 
 
+def test_a_fingerprint_does_not_see_in_which_order_half_cents_were_added(tmp_path: Path):
+    """Their sums are a decimal away from the next digit, whichever digit is the last one that counts."""
+    ends = [(number + 0.5) * 10.0**-place for place in range(-3, 8) for number in (123_456_789, 10_000_000, 999_999_998)]
+    more, less = (write(tmp_path / "t.parquet", pd.DataFrame({"x": [x * (1 + e) for x in ends]})) for e in (3e-16, -3e-16))
+    assert more == less
+
+
 def test_an_empty_table_has_a_fingerprint(tmp_path: Path):
     assert write(tmp_path / "t.parquet", ROWS.head(0)) != write(tmp_path / "t.parquet", OTHER.head(0))
 
