@@ -23,7 +23,8 @@ from crm_methods.models.btyd_fit import DAYS_PER_UNIT, NoFit, PurchaseFit, TimeU
 from crm_methods.models.btyd_likelihood import Floats, as_columns
 
 # lifetimes evaluates hypergeometric functions row by row; more rows than this take minutes.
-MAX_TRIPLES_PARETO = 50_000
+MAX_TRIPLES_PARETO = 10_000
+"""Distinct histories above which lifetimes is not asked for Pareto/NBD: of so many its search takes a minute."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

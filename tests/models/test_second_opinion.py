@@ -72,6 +72,14 @@ def test_constant_or_absent_amounts_end_in_numbers_or_a_reason() -> None:
         assert bool(opinion.reason) != bool(opinion.parameters)
 
 
+def test_of_very_many_histories_lifetimes_is_not_asked_for_pareto_nbd(cdnow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_opinion, "MAX_TRIPLES_PARETO", len(cdnow.triples) - 1)
+    found = second_opinion.fit_pareto_nbd(cdnow.triples)
+
+    assert isinstance(found, NoFit)
+    assert "distinct histories are more than lifetimes fits in reasonable time" in found.reason
+
+
 def test_a_family_it_is_not_asked_for_is_refused() -> None:
     with pytest.raises(ValueError, match="no second opinion on nbd"):
         second_opinion.second_opinion("nbd", pd.DataFrame())
