@@ -41,7 +41,7 @@ from crm_methods.models.purchase_ladder import (
     regular_ladder,
 )
 from crm_methods.models.purchase_ladder import Population as Population
-from crm_methods.models.second_opinion import SecondOpinion, second_opinion, spend_second_opinion
+from crm_methods.models.second_opinion import SecondOpinion, second_opinion, spend_second_opinion, too_many_for_pareto
 from crm_methods.models.spend_by_frequency import relative_levels, spend_by_frequency
 
 CLV_COLUMN: dict[Money, str] = {"margin": "clv", "revenue": "clv_revenue"}
@@ -61,6 +61,8 @@ class LifetimeValueModel:
         whole history where there is no holdout).
     rung, reason, fit, spend, holdout, triples
         Of the population that is not regular, or of the only one.
+    without_pareto
+        Why Pareto/NBD is not among the models although lifetimes was there to ask; empty where it is, or failed.
     """
 
     populations: tuple[Population, ...]
@@ -71,6 +73,7 @@ class LifetimeValueModel:
     spend: SpendFit
     holdout: pd.DataFrame
     triples: pd.DataFrame
+    without_pareto: str = ""
 
 
 def calibration_end(as_of: dt.date, holdout_months: int) -> dt.date:
@@ -148,7 +151,8 @@ def fit_lifetime_value(
     opinions = _opinions(histories.trained, spends, time_unit) if with_lifetimes else ()
     fits = [*ladder.fits, *(own[1].fits if own is not None else [])]
     others = population(PURCHASES, ladder, spent(summary), histories)
-    return _model((*([own[0]] if own is not None else []), others), models_table(fits, spend_before, opinions))
+    model = _model((*([own[0]] if own is not None else []), others), models_table(fits, spend_before, opinions))
+    return replace(model, without_pareto=too_many_for_pareto(histories.trained) if with_lifetimes else "")
 
 
 def score_populations(model: LifetimeValueModel, horizon_months: int = 36, annual_discount_rate: float = 0.10) -> pd.DataFrame:

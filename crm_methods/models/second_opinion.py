@@ -70,8 +70,8 @@ def second_opinion(family: str, triples: pd.DataFrame, time_unit: TimeUnit = "da
     if nothing:
         # lifetimes "fits" a base of one-time buyers without a word; its figures mean nothing.
         return _none(family, nothing)
-    if family == "pareto_nbd" and len(triples) > MAX_TRIPLES_PARETO:
-        return _none(family, f"{len(triples):,} distinct histories are more than lifetimes fits in reasonable time")
+    if family == "pareto_nbd" and (too_many := too_many_for_pareto(triples)):
+        return _none(family, too_many)
 
     def fit() -> tuple[dict[str, float], float]:
         from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter, ParetoNBDFitter
@@ -89,6 +89,13 @@ def second_opinion(family: str, triples: pd.DataFrame, time_unit: TimeUnit = "da
         return found, -float(fitter._negative_log_likelihood(logs, *columns, data.n, 0.0)) * float(data.n.sum())
 
     return _asked(family, fit)
+
+
+def too_many_for_pareto(triples: pd.DataFrame) -> str:
+    """Why lifetimes is not asked for Pareto/NBD of so many histories; empty where it is."""
+    if len(triples) <= MAX_TRIPLES_PARETO:
+        return ""
+    return f"{len(triples):,} distinct histories are more than lifetimes fits in reasonable time"
 
 
 def spend_second_opinion(spends: pd.DataFrame) -> SecondOpinion:

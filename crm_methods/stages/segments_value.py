@@ -140,6 +140,7 @@ def lifetime_value(
         caption=(
             f"Parameters fitted {_fitted_on(model, end)}, {_ESTIMATION[chosen.estimation]}, beside those of the "
             f"library lifetimes by maximum likelihood; time in {chosen.time_unit}s"
+            f"{f'; without Pareto/NBD, since {model.without_pareto}' if model.without_pareto else ''}"
         ),
         labels={
             "estimate": "Ours",

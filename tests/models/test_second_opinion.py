@@ -77,6 +77,7 @@ def test_of_very_many_histories_lifetimes_is_not_asked_for_pareto_nbd(cdnow: Any
     found = second_opinion.fit_pareto_nbd(cdnow.triples)
 
     assert isinstance(found, NoFit)
+    assert found.reason == second_opinion.too_many_for_pareto(cdnow.triples)
     assert "distinct histories are more than lifetimes fits in reasonable time" in found.reason
 
 

@@ -272,13 +272,13 @@ def test_with_margins_the_cost_to_serve_lowers_the_value(make_company: MakeCompa
     assert costs.gt(0).any()
 
 
-def test_amounts_that_follow_frequency_are_drawn_to_the_level_of_those_that_bought_as_often(
-    make_company: MakeCompany, tmp_path: Path
-):
+def test_amounts_by_frequency_and_a_model_that_was_left_out_are_told(make_company: MakeCompany, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("crm_methods.models.second_opinion.MAX_TRIPLES_PARETO", 5)
     made = make_company({"deals": purchases_of(60, amount_by_gap=True)})
     economics = made.data.scan("clients").select("client_id", cost_to_serve=nw.lit(None, nw.Float64))
     found = segments_value.lifetime_value(made.data, made.settings, economics, lambda _, frame, **told: frame)
 
     assert isinstance(found, LifetimeValue)
+    assert "without Pareto/NBD, since" in found.caption
     assert "so each client is drawn to the level of those that bought as often" in found.sentence
     assert segments_value.draws_by_frequency(found.model)
