@@ -87,6 +87,7 @@ def alive(answer: Calibration, currency: str) -> Chart | None:
         axes.scatter(
             chances,
             bins["actual_share"],
+            clip_on=False,
             s=34,
             color=TEAL,
             zorder=3,
